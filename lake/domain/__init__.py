@@ -1,0 +1,1 @@
+"""Pure values of the lake: no clock, no file, no network."""

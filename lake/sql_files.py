@@ -1,0 +1,60 @@
+"""Where the versioned SQL files lie, and how their ``-- key: value`` headers are read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lake.errors import LakeError
+
+_HEADER = re.compile(r"--\s*([a-z ]+):\s*(.*)")
+_PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFile:
+    """One file of ``sql/``: its name without ending, its text, and its header."""
+
+    name: str
+    text: str
+    header: dict[str, str]
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@cache
+def sql_root() -> Path:
+    """``sql/`` of the checkout, or its copy inside an installed wheel (``lake/_sql``)."""
+    for candidate in (_PACKAGE / "_sql", _PACKAGE.parent / "sql"):
+        if (candidate / "migrations").is_dir():
+            return candidate
+    raise LakeError(
+        f"The SQL files of the lake are not beside {_PACKAGE}. Install the package again."
+    )
+
+
+@cache
+def sql_files(folder: str) -> tuple[SqlFile, ...]:
+    """Every ``.sql`` file of ``sql/<folder>``, by name."""
+    return tuple(_read(path) for path in sorted((sql_root() / folder).glob("*.sql")))
+
+
+def sql_file(folder: str, name: str) -> SqlFile:
+    """The file ``sql/<folder>/<name>.sql``."""
+    return _read(sql_root() / folder / f"{name}.sql")
+
+
+def _read(path: Path) -> SqlFile:
+    text = path.read_text(encoding="utf-8")
+    header: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        if found := _HEADER.fullmatch(line.rstrip()):
+            header[found[1]] = found[2]
+    return SqlFile(path.stem, text, header)
