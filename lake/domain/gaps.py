@@ -1,0 +1,136 @@
+"""Gaps: which candles are missing from a series, and why. Pure arithmetic on ranges.
+
+The reasons are one list for code, SQL and docs. A gap is a maximal run of missing candles
+with one reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from lake.domain.identifiers import Series
+from lake.domain.ranges import TimeRange, intersect, subtract, union
+from lake.domain.timeframe import Grid
+
+
+class GapReason(Enum):
+    NOT_FETCHED = "not_fetched"
+    FAILED = "failed"
+    PROVISIONAL = "provisional"
+    VENUE_HAS_NONE = "venue_has_none"
+    VENUE_OUTAGE = "venue_outage"
+    NO_TRADES = "no_trades"
+    BEFORE_LISTING = "before_listing"
+    AFTER_DELISTING = "after_delisting"
+    BEYOND_SOURCE = "beyond_source"
+    LOST_BY_SOURCE = "lost_by_source"
+    IN_QUARANTINE = "in_quarantine"
+    EXPIRED = "expired"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A maximal run of missing candles with one reason; ``evidence`` says how that is known."""
+
+    series: Series
+    range: TimeRange
+    missing_count: int
+    reason: GapReason
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something known about a range that explains why candles are missing in it."""
+
+    range: TimeRange
+    reason: GapReason
+    evidence: str
+
+
+def held_ranges(
+    grid: Grid, bounds: Iterable[tuple[datetime, datetime, Sequence[TimeRange]]]
+) -> list[TimeRange]:
+    """The ranges in which every candle is stored.
+
+    Args:
+        grid: The grid of the series.
+        bounds: Per partition the first and the last open time stored, and its gap runs.
+    """
+    spans: list[TimeRange] = []
+    holes: list[TimeRange] = []
+    for first, last, runs in bounds:
+        spans.append(TimeRange(first, grid.next(last)))
+        holes.extend(runs)
+    return subtract(spans, holes)
+
+
+def explain(
+    series: Series,
+    grid: Grid,
+    *,
+    examined: Iterable[TimeRange],
+    held: Iterable[TimeRange],
+    facts: Sequence[Fact],
+) -> list[Gap]:
+    """The gaps of *series* inside *examined*, ascending, each with its reason.
+
+    Args:
+        series: Which series this is.
+        grid: Its grid.
+        examined: Where candles are wanted.
+        held: Where every candle is stored.
+        facts: What is known, the most telling first; what no fact explains is ``not_fetched``.
+    """
+    left = subtract(examined, held)
+    gaps: list[Gap] = []
+    for fact in facts:
+        explained = intersect(left, [fact.range])
+        if not explained:
+            continue
+        gaps.extend(_gaps(series, grid, explained, fact.reason, fact.evidence))
+        left = subtract(left, explained)
+    gaps.extend(_gaps(series, grid, left, GapReason.NOT_FETCHED, "never asked for"))
+    return _joined(sorted(gaps, key=lambda gap: gap.range))
+
+
+def _gaps(
+    series: Series, grid: Grid, ranges: Iterable[TimeRange], reason: GapReason, evidence: str
+) -> list[Gap]:
+    return [
+        Gap(series, each, count, reason, evidence) for each in ranges if (count := grid.count(each))
+    ]
+
+
+def _joined(gaps: Iterable[Gap]) -> list[Gap]:
+    """Touching gaps of one reason as one, with all that is known about them."""
+    joined: list[Gap] = []
+    for gap in gaps:
+        last = joined[-1] if joined else None
+        if last and last.reason is gap.reason and last.range.end == gap.range.start:
+            known = (
+                last.evidence
+                if gap.evidence in last.evidence
+                else f"{last.evidence}; {gap.evidence}"
+            )
+            joined[-1] = Gap(
+                last.series,
+                TimeRange(last.range.start, gap.range.end),
+                last.missing_count + gap.missing_count,
+                last.reason,
+                known,
+            )
+        else:
+            joined.append(gap)
+    return joined
+
+
+def shared_by_all(gap: TimeRange, others: Sequence[Sequence[TimeRange]]) -> bool:
+    """Whether *gap* lies wholly inside the missing ranges of every other series."""
+    return bool(others) and all(not subtract([gap], union(missing)) for missing in others)
