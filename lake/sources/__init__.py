@@ -1,0 +1,1 @@
+"""The only room that talks to venues: what they answer becomes Arrow tables in our schema."""

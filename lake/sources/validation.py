@@ -1,0 +1,265 @@
+"""Row checks: what a source gave, split into rows that may be stored and rows that may not.
+
+Pure and vectorised; shared by the REST path and the archive readers. It does not decide what
+a rejected row means for the page or file it came from: the caller asks again, or quarantines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from lake.domain.ranges import TimeRange
+from lake.domain.rows import Note, Rejected
+from lake.domain.schemas import OHLCV
+from lake.domain.timeframe import Grid
+from lake.domain.times import SECOND_US, from_us, iso, to_us
+from lake.errors import SchemaMismatch
+
+_PRICES = ("open", "high", "low", "close")
+_REQUIRED = ("ts", *_PRICES, "volume")
+_AMOUNTS = ("quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")
+_NO_TIME = np.iinfo(np.int64).min
+# Datetimes reach from 1970 to 2286 here, the span in which units of time cannot be confused.
+_LAST_US = 10**16
+# A venue's last instant of a candle is 1 ms (or 1 us) before the next one opens.
+_CLOSE_TICK_US = 1_000
+
+_Raw: TypeAlias = Callable[[int], str]
+_Array: TypeAlias = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Candles of one answer or file after the checks.
+
+    Attributes:
+        rows: Valid closed candles inside the window, ascending, in the ``ohlcv`` schema.
+        rejected: Rows that break an invariant, each with its reason and as the source wrote it.
+        notes: What the columns cannot hold, for example ``early_close``.
+        conflicts: Open times that several *different* valid rows claim. None of those rows is
+            in ``rows``; all of them are in ``rejected``. A page with conflicts is refused.
+        running: How many candles were left out because they had not closed yet.
+    """
+
+    rows: pa.Table
+    rejected: tuple[Rejected, ...] = ()
+    notes: tuple[Note, ...] = ()
+    conflicts: tuple[datetime, ...] = ()
+    running: int = 0
+
+
+def validate_candles(
+    table: pa.Table,
+    grid: Grid,
+    window: TimeRange | None,
+    *,
+    closed_before: datetime,
+    raw: _Raw | None = None,
+) -> Checked:
+    """Check the candles of one page or file, row by row and against one another.
+
+    Args:
+        table: ``ts`` (timestamp[us], or integers since 1970 in s, ms, us or ns: the unit is
+            recognised by magnitude), ``open, high, low, close, volume`` (float64), and any of
+            ``quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume,
+            close_time`` (the last in the units of ``ts``). Any order; nulls allowed.
+        grid: The open times that are possible.
+        window: What was asked for, or what the file promises; None where nothing is promised.
+        closed_before: The venue's time (UTC). Candles that close after it are running and
+            left out; candles that open more than a candle after it are from the future.
+        raw: Gives the row of a number as the source wrote it, for ``Rejected.raw``; None
+            makes JSON of the row's parsed values.
+
+    Raises:
+        SchemaMismatch: A required column is absent.
+    """
+    if absent := [name for name in _REQUIRED if name not in table.column_names]:
+        raise SchemaMismatch(
+            f"Candles from a source lack {', '.join(absent)}; it gave "
+            f"{', '.join(table.column_names)}. Nothing was stored."
+        )
+    if table.num_rows == 0:
+        return Checked(OHLCV.schema.empty_table())
+    table = table.combine_chunks()
+    ts = _times_us(table["ts"])
+    following = _next_us(ts, grid)
+    closes = _times_us(table["close_time"]) if "close_time" in table.column_names else None
+    closed_us = to_us(closed_before)
+    running = (following > closed_us) & (ts <= _next_us(np.array([closed_us]), grid)[0])
+    reasons = _reasons(table, ts, following, closes, grid, window, closed_us)
+    wrong = np.zeros(len(ts), dtype=bool)
+    for _, mask in reasons:
+        wrong |= mask
+    wrong &= ~running
+
+    good = np.flatnonzero(~wrong & ~running)
+    if len(good) > 1 and not (ts[good][1:] > ts[good][:-1]).all():
+        good = good[np.argsort(ts[good], kind="stable")]
+    good, clashing = _collapse(table, ts, good)
+    rejected = _rejected(table, ts, wrong, reasons, raw)
+    rejected += [
+        Rejected(
+            from_us(int(ts[row])),
+            "differs from another row of the same time",
+            _raw(table, raw, row),
+        )
+        for row in clashing.tolist()
+    ]
+    return Checked(
+        rows=_rows(table, ts, good),
+        rejected=tuple(rejected),
+        notes=tuple(_early_closes(ts[good], following[good], closes[good]))
+        if closes is not None
+        else (),
+        conflicts=tuple(from_us(int(us)) for us in np.unique(ts[clashing])),
+        running=int(running.sum()),
+    )
+
+
+def _times_us(column: pa.ChunkedArray) -> _Array:
+    """Microseconds of a time column; nulls and impossible numbers become ``_NO_TIME``."""
+    is_timestamp = pa.types.is_timestamp(column.type)
+    numbers = (column.cast(pa.timestamp("us")) if is_timestamp else column).cast(pa.int64())
+    values: _Array = numbers.fill_null(_NO_TIME).to_numpy()
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    if not is_timestamp and low >= 10**10 and high < 10**13:  # the common case: all milliseconds
+        return np.asarray(values * 1_000)
+    scaled = values.copy()
+    if not is_timestamp:
+        scaled[values < 10**10] *= SECOND_US
+        scaled[(values >= 10**10) & (values < 10**13)] *= 1_000
+        scaled[values >= 10**16] //= 1_000
+    scaled[(values <= 0) | (scaled >= _LAST_US)] = _NO_TIME
+    return scaled
+
+
+def _next_us(ts: _Array, grid: Grid) -> _Array:
+    """Open time of the candle after the one that contains each moment."""
+    step = grid.timeframe.step_us
+    if step is not None:
+        return np.asarray(ts - (ts - grid.anchor_us) % step + step)
+    months = ts.astype("datetime64[us]").astype("datetime64[M]") + 1
+    return np.asarray(months.astype("datetime64[us]").astype(np.int64))
+
+
+def _is_open(ts: _Array, grid: Grid) -> _Array:
+    step = grid.timeframe.step_us
+    if step is not None:
+        return np.asarray((ts - grid.anchor_us) % step == 0)
+    months = ts.astype("datetime64[us]").astype("datetime64[M]")
+    return np.asarray(months.astype("datetime64[us]").astype(np.int64) == ts)
+
+
+def _floats(table: pa.Table, name: str) -> _Array:
+    return np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def _reasons(
+    table: pa.Table,
+    ts: _Array,
+    following: _Array,
+    closes: _Array | None,
+    grid: Grid,
+    window: TimeRange | None,
+    closed_us: int,
+) -> list[tuple[str, _Array]]:
+    """Why rows are wrong, most telling reason first, each with the rows it holds for."""
+    prices = {name: _floats(table, name) for name in _PRICES}
+    volume = _floats(table, "volume")
+    timed = ts != _NO_TIME
+    found: list[tuple[str, _Array]] = [("no readable time", ~timed)]
+    found.append(("opens in the future", timed & (following > closed_us)))
+    found.append((f"off the {grid.timeframe} grid", timed & ~_is_open(ts, grid)))
+    if window is not None:
+        outside = (ts < to_us(window.start)) | (ts >= to_us(window.end))
+        found.append((f"outside {window}", timed & outside))
+    for name, price in prices.items():
+        # NaN compares false, so this also holds for NaN and for null.
+        found.append((f"{name} is not a positive number", ~((price > 0) & (price < np.inf))))
+    found.append(("volume is not a number from 0", ~((volume >= 0) & (volume < np.inf))))
+    for name in _AMOUNTS:
+        if name in table.column_names and table[name].null_count < table.num_rows:
+            amount = _floats(table, name)
+            fine = (amount >= 0) & (amount < np.inf)
+            if table[name].null_count:
+                fine |= table[name].is_null().to_numpy()
+            found.append((f"{name} is not a number from 0", ~fine))
+    high, low = prices["high"], prices["low"]
+    found.append(("high < low", high < low))
+    found.append(("high < open or close", high < np.maximum(prices["open"], prices["close"])))
+    found.append(("low > open or close", low > np.minimum(prices["open"], prices["close"])))
+    if closes is not None:
+        odd = (closes != _NO_TIME) & ((closes < ts) | (closes > following))
+        found.append((f"close time is not within {grid.timeframe}", timed & odd))
+    return found
+
+
+def _collapse(table: pa.Table, ts: _Array, order: _Array) -> tuple[_Array, _Array]:
+    """Of rows (ascending) that share a time: the first where all are equal, else none.
+
+    Returns:
+        Rows to keep, and rows that contradict one another.
+    """
+    times = ts[order]
+    repeated = times[1:] == times[:-1]
+    if not repeated.any():
+        return order, order[:0]
+    same = np.ones(len(order) - 1, dtype=bool)
+    for name in table.column_names:
+        if name == "ts":
+            continue
+        values = _floats(table, name)[order]
+        same &= (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+    contradicted = np.unique(times[1:][repeated & ~same])
+    clash = np.isin(times, contradicted)
+    first = np.concatenate(([True], ~repeated))
+    return order[first & ~clash], order[clash]
+
+
+def _rejected(
+    table: pa.Table, ts: _Array, wrong: _Array, reasons: list[tuple[str, _Array]], raw: _Raw | None
+) -> list[Rejected]:
+    found = []
+    for row in np.flatnonzero(wrong).tolist():
+        reason = next(name for name, mask in reasons if mask[row])
+        moment = from_us(int(ts[row])) if ts[row] != _NO_TIME else None
+        found.append(Rejected(moment, reason, _raw(table, raw, row)))
+    return found
+
+
+def _raw(table: pa.Table, raw: _Raw | None, row: int) -> str:
+    if raw is not None:
+        return raw(row)
+    return json.dumps(table.slice(row, 1).to_pylist()[0], default=str)
+
+
+def _early_closes(ts: _Array, following: _Array, closes: _Array) -> list[Note]:
+    early = (closes != _NO_TIME) & (closes + _CLOSE_TICK_US < following)
+    return [
+        Note(from_us(int(ts[row])), "early_close", f"closed at {iso(from_us(int(closes[row])))}")
+        for row in np.flatnonzero(early).tolist()
+    ]
+
+
+def _rows(table: pa.Table, ts: _Array, keep: _Array) -> pa.Table:
+    """The kept rows in the ``ohlcv`` schema; columns that the source lacks are null."""
+    everything = len(keep) == table.num_rows and bool((keep[1:] > keep[:-1]).all())
+    columns = []
+    for field in OHLCV.schema:
+        if field.name == "ts":
+            times = ts if everything else ts[keep]
+            columns.append(pa.array(times.view("datetime64[us]")))
+        elif field.name not in table.column_names:
+            columns.append(pa.nulls(len(keep), field.type))
+        else:
+            column = table[field.name]
+            column = column if everything else column.take(pa.array(keep))
+            columns.append(column if column.type == field.type else column.cast(field.type))
+    return pa.Table.from_arrays(columns, schema=OHLCV.schema)
