@@ -1,0 +1,82 @@
+# Targets are thin: each is one command. `make` alone explains itself.
+
+VENUE ?= binance
+INSTRUMENTS ?= BTC/USDT ETH/USDT
+TIMEFRAME ?= 1h
+START ?=
+END ?=
+DAYS ?=
+DATA ?=
+SQL ?=
+ARGS ?=
+
+# The first Python of 3.11 or newer on PATH that can make a virtual environment.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo $$python && break; done)
+VENV := .venv
+READY := $(VENV)/.ready
+PY := $(VENV)/bin/python
+LAKE := $(PY) -m lake
+# Quoted one by one, so that the shell does not expand a pattern such as *USDT.
+QUOTED = $(foreach each,$(INSTRUMENTS),'$(each)')
+WHERE = $(if $(DATA),--data '$(DATA)')
+SPAN = $(if $(START),--start '$(START)') $(if $(END),--end '$(END)') \
+	$(if $(DAYS),--days '$(DAYS)',$(if $(START),,--days 30))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo backfill update check sql test lint ci bench torture clean
+
+help: ## Show this text
+	@echo 'make TARGET [VARIABLE=value ...]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Variables: VENUE INSTRUMENTS TIMEFRAME START END DAYS DATA SQL ARGS, for example'
+	@echo '  make backfill VENUE=binance INSTRUMENTS="BTC/USDT ETH/USDT" TIMEFRAME=1m START=2024-01-01'
+
+setup: $(READY) ## Make .venv with the pinned packages (the other targets do it themselves)
+
+$(READY): constraints.txt pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'make setup: no Python 3.11 or newer with venv on PATH.' \
+		'Install one, or name it: make setup PYTHON=/path/to/python3' >&2; exit 1; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --requirement constraints.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY) ## Fill a lake from an exchange in the box, without any network
+	@$(LAKE) demo
+
+backfill: $(READY) ## Fetch VENUE INSTRUMENTS TIMEFRAME from START (or DAYS back) to END into DATA
+	@$(LAKE) backfill '$(VENUE)' $(QUOTED) --timeframe '$(TIMEFRAME)' $(SPAN) $(WHERE) $(ARGS)
+
+update: $(READY) ## Bring every series of the lake up to now
+	@$(LAKE) update $(WHERE) $(ARGS)
+
+check: $(READY) ## Compare the lake's files with its catalog, every page read
+	@$(LAKE) doctor --deep $(WHERE) $(ARGS)
+
+sql: $(READY) ## Ask the lake: make sql SQL="select count(*) from ohlcv_1h"
+	@$(LAKE) sql "$(SQL)" $(WHERE) $(ARGS)
+
+test: $(READY) ## Run the tests
+	@$(PY) -m pytest -m 'not torture' $(ARGS)
+
+lint: $(READY) ## Check format, style and types
+	@$(PY) -m ruff format --check lake tests
+	@$(PY) -m ruff check lake tests
+	@$(PY) -m mypy
+
+ci: ## Everything that CI runs: lint, then test
+	@.ci/run
+
+bench: $(READY) ## Measure throughput
+	@$(PY) -m tests.benchmarks $(ARGS)
+
+torture: $(READY) ## Run the long seeded tests: kills, faults, frozen writers
+	@$(PY) -m pytest -m torture $(ARGS)
+
+clean: ## Remove caches and packages that were built; never a lake, never .venv
+	rm -rf dist build/wheel .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find lake tests -name __pycache__ -type d -prune -exec rm -rf {} +
