@@ -1,8 +1,8 @@
 """Which files this process holds open through apsw, so that DuckDB never opens the same ones.
 
-Two SQLite libraries in one process destroy data (DESIGN section 4). Storage registers what it opens,
-the warehouse asks before it attaches; the two rooms do not import one another, so the list lives here.
-A file is known by device and inode: a link, a relative path or a moved lake changes nothing.
+Two SQLite libraries in one process destroy data (DESIGN section 4). Storage registers what it
+opens, the warehouse asks before it attaches; the two rooms do not import one another, so the list
+lives here. A file is known by device and inode: a link, a relative path or a moved lake changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _by_path: dict[str, list[_Identity]] = {}
 
 
 def register(path: str | os.PathLike[str]) -> None:
-    """Note that `path` is open through apsw. The file must exist; each call needs its `unregister`."""
+    """Note that *path* is open through apsw; it must exist. Each call needs its ``unregister``."""
     identity = _identity(path)
     with _lock:
         _open[identity] += 1
@@ -30,7 +30,7 @@ def register(path: str | os.PathLike[str]) -> None:
 
 
 def unregister(path: str | os.PathLike[str]) -> None:
-    """Undo one `register` of the same path, also where the file has been moved or removed since."""
+    """Undo one ``register`` of the same path, also where the file has been moved or removed since."""
     key = _key(path)
     with _lock:
         identities = _by_path.get(key)
@@ -55,7 +55,7 @@ def is_registered(path: str | os.PathLike[str]) -> bool:
 
 
 def _identity(path: str | os.PathLike[str]) -> _Identity:
-    state = os.stat(path)
+    state = Path(path).stat()
     return state.st_dev, state.st_ino
 
 
