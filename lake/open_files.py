@@ -2,7 +2,8 @@
 
 Two SQLite libraries in one process destroy data (DESIGN section 4). Storage registers what it
 opens, the warehouse asks before it attaches; the two rooms do not import one another, so the list
-lives here. A file is known by device and inode: a link, a relative path or a moved lake changes nothing.
+lives here. A file is known by device and inode: a link, a relative path or a moved lake changes
+nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def register(path: str | os.PathLike[str]) -> None:
 
 
 def unregister(path: str | os.PathLike[str]) -> None:
-    """Undo one ``register`` of the same path, also where the file has been moved or removed since."""
+    """Undo one ``register`` of the same path, also where the file was moved or removed since."""
     key = _key(path)
     with _lock:
         identities = _by_path.get(key)
