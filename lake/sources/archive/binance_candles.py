@@ -1,0 +1,311 @@
+"""Reads Binance's candle archives: spot, USD-M and COIN-M, by day or by month.
+
+Twelve columns, with or without a header line, times in ms or us. COIN-M counts `volume` in
+contracts and gives the base amount where the others give the quote amount.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lake.domain.coverage import Basis, Claim
+from lake.domain.identifiers import DataType, Instrument, InstrumentId, Series, Venue
+from lake.domain.ranges import TimeRange
+from lake.domain.rows import Page
+from lake.domain.timeframe import Grid
+from lake.domain.times import from_us, iso, to_us
+from lake.errors import InvalidRequest, SourceError
+from lake.sources.archive.binance_names import (
+    COINM,
+    SPOT,
+    USDM,
+    VENUES,
+    CandleName,
+    instrument_of,
+    native_symbol,
+    parse_name,
+    require_candles,
+    require_stored_kind,
+    venues_by_path,
+    venues_by_symbol,
+)
+from lake.sources.archive.candle_csv import CandleColumns, read_candles
+from lake.sources.archive.container import open_container, refused
+from lake.sources.archive.format import ArchiveFile, Contents, Hints
+from lake.sources.validation import Checked
+
+_F64, _I64 = pa.float64(), pa.int64()
+_COLUMNS = CandleColumns(
+    names=(
+        "open_time",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "close_time",
+        "quote_volume",
+        "trade_count",
+        "taker_buy_volume",
+        "taker_buy_quote_volume",
+        "ignore",
+    ),
+    types={
+        "open_time": _I64,
+        "open": _F64,
+        "high": _F64,
+        "low": _F64,
+        "close": _F64,
+        "volume": _F64,
+        "close_time": _I64,
+        "quote_volume": _F64,
+        "trade_count": _I64,
+        "taker_buy_volume": _F64,
+        "taker_buy_quote_volume": _F64,
+    },
+)
+_FIELDS = len(_COLUMNS.names)
+# A line is about 110 to 160 bytes; rows beyond the grid get some room too.
+_MAX_LINE_BYTES = 512
+_SPARE_ROWS = 2_000
+# A file without a promise may hold years of minutes.
+_MAX_UNNAMED_BYTES = 2 << 30
+# From here on (in us) a time is in microseconds: only spot's archives ever are.
+_MICROSECONDS = 10**15
+# Rounding of an inverse candle's base volume against its contracts: prices lie inside the
+# candle, so nearly all quotients do; the rest are candles of one contract.
+_FITTING_SHARE = 0.95
+_FITTING_TOLERANCE = 0.02
+
+
+class BinanceCandles:
+    """The reader. It keeps nothing between files."""
+
+    name = "Binance candle archives"
+
+    def recognise(self, path: Path, hints: Hints) -> ArchiveFile | None:
+        named = parse_name(path.name)
+        require_stored_kind(path)
+        if named is None and not (path.suffix.lower() == ".zip" or _fully_hinted(hints)):
+            return None
+        with open_container(path) as container:
+            head = container.head()
+            inner = parse_name(container.csv_name)
+            if named is None and inner is None and not _fully_hinted(hints):
+                return None
+            named = _agreed(path, named, inner)
+            if not _looks_like_candles(head):
+                raise refused(
+                    path, f"does not hold candles: its lines do not have {_FIELDS} fields"
+                )
+        require_candles(path, hints.data_type)
+        if hints.timezone not in (None, "UTC"):
+            raise InvalidRequest(
+                f"{path.name} counts time from 1970 in UTC; --timezone does not apply to it."
+            )
+        venue = _venue(path, named, hints, head)
+        symbol = named.symbol if named else native_symbol(hints.instrument or "", venue)
+        timeframe = named.timeframe if named else hints.timeframe
+        assert timeframe is not None
+        if hints.timeframe not in (None, timeframe):
+            raise InvalidRequest(
+                f"{path.name} holds {timeframe} candles, but --timeframe says {hints.timeframe}."
+            )
+        instrument = instrument_of(symbol, venue, hints.instrument)
+        series = Series(DataType.OHLCV, instrument.id, timeframe)
+        return ArchiveFile(path, self, series, instrument, named.promise if named else None)
+
+    def read(self, file: ArchiveFile, *, now: datetime) -> Contents:
+        grid = file.series.grid
+        assert grid is not None
+        with open_container(file.path) as container:
+            checked = read_candles(
+                container,
+                _COLUMNS,
+                grid,
+                file.promise,
+                closed_before=now,
+                budget=_budget(grid, file.promise),
+                convert=lambda table: _in_our_units(table, file.instrument),
+            )
+            _require_sense(file, checked)
+            if file.series.venue == COINM:
+                _require_contract_size(file, checked.rows)
+            claim, remark = _claim(file, grid, checked, container.evidence)
+        return Contents(
+            Page(
+                window=file.promise or claim.range,
+                rows=checked.rows,
+                claims=(claim,),
+                rejected=checked.rejected,
+                notes=checked.notes,
+            ),
+            remark,
+        )
+
+
+def _fully_hinted(hints: Hints) -> bool:
+    return None not in (hints.venue, hints.instrument, hints.timeframe)
+
+
+def _agreed(path: Path, outer: CandleName | None, inner: CandleName | None) -> CandleName | None:
+    """What the file and the member in it say together; a renamed zip is told by its member."""
+    if outer is not None and inner is not None and outer != inner:
+        raise refused(
+            path,
+            f"holds {inner.symbol} {inner.timeframe} of {inner.promise}, which is not what its "
+            "own name says",
+        )
+    return outer or inner
+
+
+def _has_header(head: bytes) -> bool:
+    start = head.lstrip(b"\xef\xbb\xbf")[:1]
+    return bool(start) and not start.isdigit()
+
+
+def _looks_like_candles(head: bytes) -> bool:
+    first = head.split(b"\n", 1)[0]
+    return first.count(b",") == _FIELDS - 1
+
+
+def _venue(path: Path, named: CandleName | None, hints: Hints, head: bytes) -> Venue:
+    """The venue that every hint agrees on: the user, the folders, the symbol, the contents."""
+    said = hints.venue
+    if said is None and hints.instrument and "." in hints.instrument:
+        said = InstrumentId.from_str(hints.instrument).venue
+    if said is not None and said not in VENUES:
+        raise InvalidRequest(
+            f"{path.name} is a candle archive of Binance, but --venue says {said}. "
+            f"Use one of {', '.join(map(str, VENUES))}."
+        )
+    by_path, folder = venues_by_path(path)
+    by_symbol = venues_by_symbol(named.symbol) if named else VENUES
+    left = [venue for venue in VENUES if venue in by_path and venue in by_symbol]
+    if said is not None:
+        if said in left:
+            return said
+        reason = f"its folder {folder!r}" if said in by_symbol else "its name"
+        raise InvalidRequest(f"{path.name}: --venue says {said}, but {reason} says otherwise.")
+    if len(left) > 1:
+        # Only spot is ever in microseconds, and only futures have a header line.
+        if _first_time(head) >= _MICROSECONDS:
+            left = [venue for venue in left if venue == SPOT]
+        elif _has_header(head):
+            left = [venue for venue in left if venue != SPOT]
+    if len(left) == 1:
+        return left[0]
+    if not left:
+        raise InvalidRequest(
+            f"{path.name}: its name and its folder {folder!r} speak of different markets. "
+            "Move it, or say which it is with --venue."
+        )
+    raise InvalidRequest(
+        f"{path.name} may be spot or USD-M futures: nothing in it says which. "
+        f"Say --venue {SPOT} or --venue {USDM}."
+    )
+
+
+def _first_time(head: bytes) -> int:
+    for line in head.splitlines():
+        first = line.lstrip(b"\xef\xbb\xbf").split(b",", 1)[0]
+        if first.isdigit():
+            return int(first)
+    return 0
+
+
+def _budget(grid: Grid, promise: TimeRange | None) -> int:
+    if promise is None:
+        return _MAX_UNNAMED_BYTES
+    return (grid.count(promise) + _SPARE_ROWS) * _MAX_LINE_BYTES
+
+
+def _in_our_units(table: pa.Table, instrument: Instrument) -> pa.Table:
+    """Columns named and counted as ours; COIN-M's contracts become quote amounts."""
+    names = ["ts" if name == "open_time" else name for name in table.column_names]
+    table = table.rename_columns(names)
+    if instrument.venue != COINM:
+        return table
+    size = instrument.contract_size
+    ours = {
+        "volume": table["quote_volume"],
+        "quote_volume": pc.multiply(table["volume"], size),
+        "taker_buy_volume": table["taker_buy_quote_volume"],
+        "taker_buy_quote_volume": pc.multiply(table["taker_buy_volume"], size),
+    }
+    for name, column in ours.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def _require_sense(file: ArchiveFile, checked: Checked) -> None:
+    """Refuse a file that is well-formed and still not what it says."""
+    rows, rejected = checked.rows, checked.rejected
+    if rows.num_rows == 0 and not rejected:
+        raise refused(file.path, "holds no candles")
+    if len(rejected) > rows.num_rows:
+        raise refused(
+            file.path,
+            f"has {len(rejected):,} bad rows of {rows.num_rows + len(rejected):,}; the first "
+            f"{rejected[0].reason!r}",
+        )
+    if not pc.sum(rows["volume"]).as_py() and pc.sum(rows["trade_count"]).as_py():
+        raise SourceError(
+            f"{file.path.name} has trades but no volume in any row: these are mark, index or "
+            "premium prices, which are never stored as ohlcv.",
+            retryable=False,
+        )
+
+
+def _require_contract_size(file: ArchiveFile, rows: pa.Table) -> None:
+    """Compare the contract size with the file's own volumes: quote / base lies in the candle."""
+    base = rows["volume"].to_numpy()
+    traded = base > 0
+    if not traded.any():
+        return
+    price = rows["quote_volume"].to_numpy()[traded] / base[traded]
+    low = rows["low"].to_numpy()[traded] * (1 - _FITTING_TOLERANCE)
+    high = rows["high"].to_numpy()[traded] * (1 + _FITTING_TOLERANCE)
+    if np.mean((price >= low) & (price <= high)) < _FITTING_SHARE:
+        size = file.instrument.contract_size
+        raise SourceError(
+            f"{file.path.name}: contracts of {size:g} {file.instrument.quote} do not fit its "
+            "volumes, so its quote volume cannot be computed. Backfill the series instead: the "
+            "exchange names the contract size.",
+            retryable=False,
+        )
+
+
+def _claim(file: ArchiveFile, grid: Grid, checked: Checked, evidence: str) -> tuple[Claim, str]:
+    """What the file may claim, and what the user should know about it."""
+    rows, promise = checked.rows, file.promise
+    moments = rows["ts"].cast(pa.int64())
+    first_us, last_us = pc.min(moments).as_py(), pc.max(moments).as_py()
+    closed = grid.next(from_us(last_us))
+    if promise is None:
+        return Claim(TimeRange(from_us(first_us), closed), Basis.ROWS_ONLY), (
+            "its name promises nothing, so its holes mean nothing"
+        )
+    last_slot = grid.floor(from_us(to_us(promise.end) - 1))
+    missing = grid.count(promise) - rows.num_rows
+    remark, end = "", promise.end
+    if from_us(last_us) < last_slot:
+        end = closed
+        cut = grid.count(TimeRange(closed, promise.end))
+        remark = (
+            f"ends at {iso(closed)}: the {cut:,} candles missing after it are not taken as fact; "
+            "a backfill asks the exchange"
+        )
+    if evidence or missing == 0:
+        return Claim(TimeRange(promise.start, end), Basis.ARCHIVE, evidence or "complete"), remark
+    if not remark:
+        remark = (
+            f"has holes ({missing:,} candles) and nothing proves it intact (no zip, no .CHECKSUM), "
+            "so they mean nothing"
+        )
+    return Claim(TimeRange(promise.start, end), Basis.ROWS_ONLY), remark

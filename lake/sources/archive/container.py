@@ -1,0 +1,240 @@
+"""Opens a vendor's file safely: zip, gzip or plain, as one bounded stream of bytes.
+
+Nothing is ever unpacked to disk, and no name inside a file becomes a path. It knows nothing
+of what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from lake.errors import SourceError
+
+# Vendors' CSV deflates 2 to 30 times; deflate itself can reach 1,032.
+MAX_RATIO = 200
+# Below this a high ratio is harmless, and a quiet market's day may well have one.
+RATIO_FREE_BYTES = 8 << 20
+_HEAD_BYTES = 4096
+# Longer than any line of a candle file, so that the last line is always whole in it.
+_TAIL_BYTES = 1024
+_READ_BYTES = 1 << 20
+_SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
+_ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """An opened file that holds one CSV.
+
+    Attributes:
+        csv_name: The CSV's own name: the member's inside a zip, else the file's.
+        evidence: What proves that no byte is missing or changed; empty where nothing does.
+        packed_bytes: The file's size.
+        member: What is read inside a zip.
+    """
+
+    path: Path
+    csv_name: str
+    evidence: str
+    packed_bytes: int
+    file: IO[bytes]
+    archive: zipfile.ZipFile | None = None
+    member: zipfile.ZipInfo | None = None
+    is_gzip: bool = False
+
+    def head(self) -> bytes:
+        """The first bytes of the CSV."""
+        with self.stream(_READ_BYTES) as stream:
+            return stream.read(_HEAD_BYTES)
+
+    @contextmanager
+    def stream(self, budget: int) -> Iterator[Stream]:
+        """The CSV's bytes from the start.
+
+        Args:
+            budget: How many bytes it can hold at most; more is an error, raised while reading.
+        """
+        source: IO[bytes] | gzip.GzipFile = self.file
+        if self.archive is not None and self.member is not None:
+            source = self.archive.open(self.member)
+        else:
+            self.file.seek(0)
+            if self.is_gzip:
+                source = gzip.GzipFile(fileobj=self.file)
+        stream = Stream(self, source, budget)
+        try:
+            yield stream
+        finally:
+            if source is not self.file:
+                source.close()
+
+
+class Stream(io.RawIOBase):
+    """Reads a container's CSV, and stops at what a bomb or a damaged file does.
+
+    Attributes:
+        error: What stopped it, also where a reader in between has changed the exception.
+        tail: The last bytes read.
+    """
+
+    def __init__(
+        self, container: Container, source: IO[bytes] | gzip.GzipFile, budget: int
+    ) -> None:
+        super().__init__()
+        self._container = container
+        self._source = source
+        self._budget = budget
+        self._bytes = 0
+        self.error: SourceError | None = None
+        self.tail = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._read(_READ_BYTES if size is None or size < 0 else size)
+        self._bytes += len(data)
+        if data:
+            self.tail = (self.tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        packed = self._container.packed_bytes
+        if self._bytes > self._budget:
+            self._fail(
+                f"unpacks to more than {self._budget:,} bytes, more than what it says it holds "
+                "can take. It is not what it says, or it is a zip bomb"
+            )
+        if self._bytes > RATIO_FREE_BYTES and self._bytes > packed * MAX_RATIO:
+            self._fail(f"unpacks to more than {MAX_RATIO} times its size: a zip bomb")
+        return data
+
+    def finish(self) -> None:
+        """Read what a parser left, so that the checksum at the end is compared."""
+        while self.read(_READ_BYTES):
+            pass
+        member = self._container.member
+        if member is not None and self._bytes != member.file_size:
+            self._fail(f"says it holds {member.file_size:,} bytes, and holds {self._bytes:,}")
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._source.read(size)
+        except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, OSError) as error:
+            why = "is cut short" if isinstance(error, EOFError) else f"is damaged ({error})"
+            self._fail(why, error)
+        raise AssertionError("unreachable")
+
+    def _fail(self, why: str, cause: Exception | None = None) -> None:
+        self.error = refused(self._container.path, why)
+        raise self.error from cause
+
+
+def refused(path: Path, why: str) -> SourceError:
+    """The error for a file that cannot be used; what to do is the same for all of them."""
+    return SourceError(
+        f"{path.name} {why}. Nothing of it was stored; download it again.", retryable=False
+    )
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[Container]:
+    """The file at *path*, checked from outside: kind, members, and ``.CHECKSUM`` beside it.
+
+    The CRC inside is compared while the stream is read.
+
+    Raises:
+        SourceError: It is not what its name says, or dangerous, or its checksum differs.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error}.", retryable=False) from error
+    with file:
+        head = file.read(_HEAD_BYTES)
+        _require_data(path, head)
+        digest = _checksum(path, file)
+        packed = path.stat().st_size
+        if head.startswith(b"PK"):
+            with _zip(path, file) as archive:
+                member = _only_member(path, archive)
+                evidence = f"zip CRC{', sha256' if digest else ''}"
+                yield Container(path, member.filename, evidence, packed, file, archive, member)
+            return
+        is_gzip = head.startswith(b"\x1f\x8b")
+        proofs = ["gzip CRC"] * is_gzip + ["sha256"] * digest
+        yield Container(path, path.name, ", ".join(proofs), packed, file, is_gzip=is_gzip)
+
+
+def _require_data(path: Path, head: bytes) -> None:
+    """Refuse what is no data at all: nothing, or an answer of a web server saved as a file."""
+    if not head:
+        raise refused(path, "is empty")
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if start in (b"<", b"{"):
+        kind = "a web page or error message" if start == b"<" else "a JSON message"
+        raise refused(path, f"is {kind} saved under the name of an archive")
+    is_packed = head.startswith((b"PK", b"\x1f\x8b"))
+    if path.suffix.lower() == ".zip" and not is_packed:
+        raise refused(path, "is not a zip")
+
+
+def _checksum(path: Path, file: IO[bytes]) -> bool:
+    """Compare with the ``.CHECKSUM`` file beside *path*; whether there is one."""
+    beside = path.with_name(path.name + ".CHECKSUM")
+    if not beside.is_file():
+        return False
+    found = _SHA256.search(beside.read_text(encoding="utf-8", errors="replace")[:_HEAD_BYTES])
+    if found is None:
+        raise SourceError(
+            f"{beside.name} holds no sha256. Download it again, or remove it to import "
+            f"{path.name} unchecked.",
+            retryable=False,
+        )
+    file.seek(0)
+    digest = hashlib.sha256()
+    while block := file.read(_READ_BYTES):
+        digest.update(block)
+    file.seek(0)
+    if digest.hexdigest() != found[1].lower():
+        raise refused(path, f"differs from its checksum in {beside.name}")
+    return True
+
+
+@contextmanager
+def _zip(path: Path, file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    file.seek(0)
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        # The directory of a zip is at its end, so this is what a cut download looks like.
+        raise refused(path, "is a zip that is cut short or damaged") from error
+    with archive:
+        yield archive
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    members = archive.infolist()
+    if len(members) != 1:
+        names = ", ".join(member.filename for member in members[:3])
+        raise refused(path, f"holds {len(members)} files ({names}) where one is expected")
+    member = members[0]
+    name = member.filename
+    mode = member.external_attr >> 16
+    if stat.S_ISLNK(mode):
+        raise refused(path, f"holds a link ({name!r}), not a file")
+    if "/" in name or "\\" in name or ":" in name or name.startswith("."):
+        raise refused(path, f"holds a file with a path ({name!r})")
+    if member.flag_bits & _ENCRYPTED:
+        raise refused(path, "is encrypted")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise refused(path, f"is compressed in an unusual way ({member.compress_type})")
+    return member
