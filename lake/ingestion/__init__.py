@@ -1,0 +1,19 @@
+"""Joins sources and storage: plans what is missing, fetches it, commits it."""
+
+from __future__ import annotations
+
+from lake.ingestion.backfill import Backfill, Report
+from lake.ingestion.engine import DataIngestionEngine
+from lake.ingestion.planning import Plan, Request, SeriesPlan
+from lake.ingestion.update import plan_update, update
+
+__all__ = [
+    "Backfill",
+    "DataIngestionEngine",
+    "Plan",
+    "Report",
+    "Request",
+    "SeriesPlan",
+    "plan_update",
+    "update",
+]

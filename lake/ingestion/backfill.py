@@ -1,0 +1,246 @@
+"""Plans and runs backfills: joins a venue (``sources``) and a lake (``storage``)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lake.domain.gaps import GapReason
+from lake.domain.identifiers import Series
+from lake.domain.jobs import Job, JobState, Lease
+from lake.domain.resolve import resolve
+from lake.errors import StorageError
+from lake.ingestion.events import (
+    BudgetState,
+    Event,
+    JobEnded,
+    Listener,
+    PageFetched,
+    Planned,
+    Waiting,
+    ignore,
+)
+from lake.ingestion.planner import Planner, Wanted
+from lake.ingestion.planning import Plan, Request, SeriesPlan
+from lake.ingestion.runner import LEASE_S, ROWS_IN_FLIGHT, Gates, JobRunner, RowGate
+from lake.ingestion.venues import Venues
+
+if TYPE_CHECKING:
+    from lake.storage.lake import Storage
+
+# Series worked on at the same time: enough to hide one's commit behind another's requests.
+SERIES_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run ended. ``interrupted`` says that it was asked to stop."""
+
+    jobs: tuple[JobEnded, ...]
+    requests: int
+    seconds: float
+    interrupted: bool = False
+
+    @property
+    def rows(self) -> int:
+        return sum(job.rows for job in self.jobs)
+
+    @property
+    def failed(self) -> tuple[JobEnded, ...]:
+        return tuple(job for job in self.jobs if job.state is JobState.FAILED)
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 failed, 4 partly done, 130 interrupted (DESIGN, section 9)."""
+        if self.interrupted:
+            return 130
+        if not self.failed:
+            return 0
+        return 1 if len(self.failed) == len(self.jobs) else 4
+
+
+class Backfill:
+    """Brings ranges of series from venues into one lake.
+
+    Use as ``async with``, or call :meth:`close`. One object may plan and run many times; its
+    venue connections are shared.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        base_url: str | None = None,
+        accept_base_url: bool = False,
+        rate_share: float = 0.8,
+        max_workers: int = 8,
+        rows_in_flight: int = ROWS_IN_FLIGHT,
+        min_free: int = 2 << 30,
+        on_event: Listener | None = None,
+    ) -> None:
+        self._storage = storage
+        self._listener: Listener = on_event or ignore
+        self.venues = Venues(
+            storage,
+            base_url=base_url,
+            accept_base_url=accept_base_url,
+            rate_share=rate_share,
+            on_wait=lambda venue, why, seconds: self.emit(Waiting(venue, why, seconds)),
+        )
+        self.planner = Planner(storage, self.venues)
+        self._gates = Gates(
+            asyncio.Semaphore(max_workers), RowGate(rows_in_flight), min_free=min_free
+        )
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._requests = 0
+        self._interrupted = False
+
+    async def __aenter__(self) -> Backfill:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the venue connections."""
+        await self.venues.close()
+
+    def stop(self) -> None:
+        """Asks a run to end: pages under way are finished and stored, no new one is asked."""
+        self._interrupted = True
+        self._gates.stop.set()
+
+    def stop_in_time(self) -> None:
+        """As :meth:`stop`, because the time allowed is over: the report is not interrupted."""
+        self._gates.stop.set()
+
+    @property
+    def origin(self) -> str:
+        """What marks the rows of this run: ``venue``, or ``base-url`` for anything else."""
+        return self.venues.origin
+
+    async def plan(self, request: Request) -> Plan:
+        """What a run would do for *request*; see :meth:`Planner.plan`."""
+        plan = await self.planner.plan(request)
+        self.emit(Planned(plan))
+        return plan
+
+    async def run(self, plan: Plan) -> Report:
+        """Does what *plan* says. Failures end their job and are in the report, not raised.
+
+        Raises:
+            InvalidRequest: A series is held with rows of another origin.
+        """
+        started = time.monotonic()
+        self._requests = 0
+        todo = [each for each in plan.series if each.pieces]
+        jobs = await asyncio.to_thread(self._register, plan)
+        room = asyncio.Semaphore(SERIES_AT_ONCE)
+
+        async def work(each: SeriesPlan) -> JobEnded | None:
+            async with room:
+                if self._gates.stop.is_set():
+                    return None
+                return await self._run_series(each, jobs[each.series])
+
+        tasks = [asyncio.create_task(work(each)) for each in todo]
+        try:
+            ended = await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+        return Report(
+            tuple(each for each in ended if each),
+            requests=self._requests,
+            seconds=time.monotonic() - started,
+            interrupted=self._interrupted,
+        )
+
+    def _register(self, plan: Plan) -> dict[Series, Job]:
+        """The job of each series that has something to do: an unfinished one, or a new one."""
+        self._note(plan)
+        jobs: dict[Series, Job] = {}
+        for each in plan.series:
+            if each.pieces:
+                jobs[each.series] = self.planner.unfinished(
+                    each.series, each.wanted, refetch=each.refetch
+                ) or self._storage.jobs.create(each.series, each.wanted, refetch=each.refetch)
+        return jobs
+
+    def _note(self, plan: Plan) -> None:
+        """What was wanted, and what of it cannot be had, in the catalog: gaps need both."""
+        catalog = self._storage.catalog
+        for each in plan.series:
+            catalog.ensure_series(
+                each.series, self.origin, accept_origin=self.venues.accept_base_url
+            )
+            catalog.note_wanted(each.series, each.wanted)
+            for part in each.excluded:
+                if part.reason is GapReason.BEYOND_SOURCE:
+                    catalog.set_beyond_source(each.series, part.range, part.why)
+
+    async def _run_series(self, each: SeriesPlan, job: Job) -> JobEnded:
+        try:
+            lease = await self._claim(job)
+        except StorageError:
+            # Another worker is at this very range: both may fetch, the commits sort it out.
+            job = await asyncio.to_thread(
+                self._storage.jobs.create, each.series, each.wanted, refetch=each.refetch
+            )
+            lease = await self._claim(job)
+        return await self._run_claimed(each, job, lease)
+
+    async def run_job(self, job_id: str) -> JobEnded:
+        """Runs one job of the job table: what it wants minus what is covered by now.
+
+        Raises:
+            UnknownJob: There is no such job.
+            StorageError: A live worker holds it, or it is completed.
+            InvalidRequest: The venue lacks what it asks for.
+        """
+        job = await asyncio.to_thread(self._storage.jobs.get, job_id)
+        listed = await self.venues.instruments(job.venue)
+        [instrument] = resolve(job.instrument_id.symbol, job.venue, listed)
+        plan = await self.planner.plan_series(
+            job.venue, [Wanted(instrument, job.series, job.range)], refetch=job.refetch
+        )
+        await asyncio.to_thread(self._note, plan)
+        lease = await self._claim(job)
+        if not plan.series:
+            await asyncio.to_thread(self._storage.jobs.finish, lease, JobState.COMPLETED)
+            return JobEnded(job.series, job_id, JobState.COMPLETED, 0)
+        return await self._run_claimed(plan.series[0], job, lease)
+
+    async def _claim(self, job: Job) -> Lease:
+        return await asyncio.to_thread(
+            self._storage.jobs.claim, job.job_id, self._owner, ttl_s=LEASE_S
+        )
+
+    async def _run_claimed(self, each: SeriesPlan, job: Job, lease: Lease) -> JobEnded:
+        runner = JobRunner(
+            self._storage,
+            await self.venues.source(each.series.venue),
+            job=await asyncio.to_thread(self._storage.jobs.get, job.job_id),
+            lease=lease,
+            instrument=each.instrument,
+            gates=self._gates,
+            emit=self.emit,
+        )
+        ended = await runner.run(each.pieces)
+        self.emit(ended)
+        return ended
+
+    def emit(self, event: Event) -> None:
+        """Tells the listener; a page also tells how much of the venue's budget is used."""
+        if isinstance(event, PageFetched):
+            self._requests += event.requests
+            source = self.venues.opened(event.series.venue)
+            if source is not None:
+                self._listener(BudgetState(event.series.venue, source.budget_share))
+        self._listener(event)

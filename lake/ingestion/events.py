@@ -1,0 +1,85 @@
+"""What a run tells whoever watches it. Plain values; a terminal, a log or a test renders them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lake.domain.identifiers import Series, Venue
+from lake.domain.jobs import JobState
+
+if TYPE_CHECKING:
+    from lake.ingestion.planning import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan is made; nothing was fetched yet."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    series: Series
+    job_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageFetched:
+    """One window was answered: ``slots`` candles of the plan are done, ``rows`` came."""
+
+    series: Series
+    rows: int
+    slots: int
+    requests: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One partition was committed; what it says is safe."""
+
+    series: Series
+    partition_path: str
+    rows_added: int
+    rows_changed: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request waits for the venue: its budget, a ban, or a retry."""
+
+    venue: Venue
+    why: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """How much of the venue's allowance of this minute is used, 0 to 1."""
+
+    venue: Venue
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """A job reached a final state; ``rows`` are those it added or changed in this run."""
+
+    series: Series
+    job_id: str
+    state: JobState
+    rows: int
+    error: str | None = None
+
+
+Event = Planned | JobStarted | PageFetched | Stored | Waiting | BudgetState | JobEnded
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listens to nothing."""

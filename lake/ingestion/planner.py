@@ -1,0 +1,180 @@
+"""Makes plans: asks the catalog what is known, and the venue what it has, and nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lake.domain.gaps import held_ranges
+from lake.domain.identifiers import DataType, Instrument, Series, Venue
+from lake.domain.jobs import Job, JobState
+from lake.domain.ranges import TimeRange, range_or_none, union
+from lake.domain.resolve import resolve
+from lake.domain.times import iso
+from lake.errors import InvalidRequest
+from lake.ingestion.planning import BYTES_PER_ROW, Known, Plan, Request, SeriesPlan, outline
+from lake.ingestion.venues import Venues
+
+if TYPE_CHECKING:
+    from lake.sources.ccxt_source import CcxtSource
+    from lake.storage.lake import Storage
+
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A range of one series, with the instrument as its venue knows it."""
+
+    instrument: Instrument
+    series: Series
+    range: TimeRange
+
+
+class Planner:
+    """Plans for one lake and the venues of a run."""
+
+    def __init__(self, storage: Storage, venues: Venues) -> None:
+        self._storage = storage
+        self._venues = venues
+
+    async def plan(self, request: Request) -> Plan:
+        """What a run would do for *request*: series by series, with the reasons for omissions.
+
+        Raises:
+            InvalidRequest: An instrument or timeframe that the venue lacks, or a range that
+                is empty or lies in the future.
+            SourceError: The venue could not be asked what it has.
+        """
+        if request.data_type is not DataType.OHLCV:
+            raise InvalidRequest(
+                f"A backfill of {request.data_type} was asked for. This version fetches candles; "
+                "use --type ohlcv."
+            )
+        source = await self._venues.source(request.venue)
+        listed = await self._venues.instruments(request.venue)
+        chosen = {
+            each.code: each
+            for text in request.instruments
+            for each in resolve(text, request.venue, listed)
+        }
+        now = await source.server_time()
+        window = _window(request, now)
+        wanted = [
+            Wanted(instrument, Series(request.data_type, instrument.id, timeframe), window)
+            for instrument in chosen.values()
+            for timeframe in request.timeframes
+        ]
+        return await self.plan_series(request.venue, wanted, refetch=request.refetch)
+
+    async def plan_series(
+        self, venue: Venue, wanted: Sequence[Wanted], *, refetch: bool = False
+    ) -> Plan:
+        """The plan for ranges of series of one venue."""
+        source = await self._venues.source(venue)
+        # Everything is checked before anything is asked for.
+        for each in wanted:
+            source.check(each.instrument, each.series)
+        now = await source.server_time()
+        planned = [await self._plan_one(source, each, now=now, refetch=refetch) for each in wanted]
+        return Plan(tuple(each for each in planned if each is not None))
+
+    async def _plan_one(
+        self, source: CcxtSource, each: Wanted, *, now: datetime, refetch: bool
+    ) -> SeriesPlan | None:
+        instrument, series, window = each.instrument, each.series, each.range
+        grid = series.grid
+        assert grid is not None
+        # The candle that is open now closes after the plan is made: it is never asked for.
+        wanted = range_or_none(grid.ceil(window.start), min(grid.ceil(window.end), grid.floor(now)))
+        if wanted is None:
+            return None
+        known = await asyncio.to_thread(self._known, source, series, now)
+        if known.first_available is None and not _covers_start(known, wanted):
+            known = await self._probe(source, instrument, series, known)
+        job_id = await asyncio.to_thread(self._refetch_job, series, wanted) if refetch else None
+        covered_by = (job_id or "") if refetch else None
+        pieces, excluded = outline(series, wanted, known, covered_by=covered_by)
+        rows = sum(grid.count(piece) for piece in pieces)
+        costs = [source.cost(series, piece) for piece in pieces]
+        return SeriesPlan(
+            series,
+            instrument,
+            wanted,
+            tuple(pieces),
+            tuple(excluded),
+            rows=rows,
+            requests=sum(requests for requests, _ in costs),
+            bytes=rows * BYTES_PER_ROW,
+            seconds=sum(source.seconds(weight) for _, weight in costs),
+            refetch=refetch,
+        )
+
+    def _known(self, source: CcxtSource, series: Series, now: datetime) -> Known:
+        catalog = self._storage.catalog
+        info = catalog.series_info(series)
+        grid = series.grid
+        assert grid is not None
+        obtainable, why = source.obtainable(series, now=now)
+        bounds = [
+            (each.min_ts, each.max_ts, each.gap_runs)
+            for each in catalog.partitions(series)
+            if each.min_ts is not None and each.max_ts is not None
+        ]
+        return Known(
+            coverage=catalog.coverage(series),
+            held=held_ranges(grid, bounds),
+            first_available=catalog.first_available(series),
+            retained_from=info.retained_from if info else None,
+            obtainable=obtainable,
+            obtainable_why=why,
+        )
+
+    async def _probe(
+        self, source: CcxtSource, instrument: Instrument, series: Series, known: Known
+    ) -> Known:
+        """Asks the venue once per series where its candles begin, and remembers the answer."""
+        first = await source.first_available(instrument, series)
+        if first is None:
+            return known
+        if not self._storage.read_only:
+            evidence = f"the venue's first {series.timeframe} candle opens {iso(first)}"
+            await asyncio.to_thread(self._remember_first, series, first, evidence)
+        return replace(known, first_available=first)
+
+    def _remember_first(self, series: Series, first: datetime, evidence: str) -> None:
+        catalog = self._storage.catalog
+        catalog.ensure_series(
+            series, self._venues.origin, accept_origin=self._venues.accept_base_url
+        )
+        catalog.set_first_available(series, first, evidence)
+
+    def _refetch_job(self, series: Series, wanted: TimeRange) -> str | None:
+        job = self.unfinished(series, wanted, refetch=True)
+        return job.job_id if job else None
+
+    def unfinished(self, series: Series, wanted: TimeRange, *, refetch: bool) -> Job | None:
+        """A job for the same range that ended early and can be continued."""
+        states = (JobState.PENDING, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED)
+        for job in reversed(self._storage.jobs.list(states)):
+            if job.series == series and job.range == wanted and job.refetch == refetch:
+                return job
+        return None
+
+
+def _covers_start(known: Known, wanted: TimeRange) -> bool:
+    """Whether the start of *wanted* was answered before, so that listing is no question."""
+    return any(wanted.start in span for span in union(each.range for each in known.coverage))
+
+
+def _window(request: Request, now: datetime) -> TimeRange:
+    if request.start >= now:
+        raise InvalidRequest(
+            f"The start {iso(request.start)} lies in the future: at {request.venue} it is "
+            f"{iso(now.replace(microsecond=0))} UTC. Choose an earlier start."
+        )
+    end = now if request.end is None else request.end
+    return TimeRange(request.start, min(end, max(now, request.start + _TICK)))

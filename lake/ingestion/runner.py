@@ -1,0 +1,246 @@
+"""Runs one job: fetches the windows of its pieces and commits them partition by partition.
+
+It knows nothing of plans or venues' wire formats. What it promises: whatever was fetched
+when it ends, for whatever reason, is either committed with its coverage or will be asked
+for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lake.domain.identifiers import Instrument, Series
+from lake.domain.jobs import Job, JobState, Lease
+from lake.domain.partitions import Partition, split
+from lake.domain.ranges import TimeRange, subtract
+from lake.domain.rows import Page
+from lake.errors import LakeError, LeaseLost, StorageError
+from lake.ingestion.events import JobEnded, JobStarted, Listener, PageFetched, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lake.sources.ccxt_source import CcxtSource
+    from lake.storage.lake import Storage
+
+LEASE_S = 30.0
+# Candles that may be fetched and not yet committed, over all jobs of a run: about 300 bytes
+# each while they are merged and written, so this bounds memory near 350 MB.
+ROWS_IN_FLIGHT = 1_000_000
+
+
+class Stopped(Exception):
+    """The job was cancelled, or the run was asked to stop."""
+
+
+class RowGate:
+    """Lets work in while the rows it may hold stay under a bound. First come, first served."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._free = capacity
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def hold(self, rows: int) -> AsyncIterator[None]:
+        """Holds room for *rows* (more than there is counts as all there is)."""
+        share = min(rows, self._capacity)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free >= share)
+            self._free -= share
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._free += share
+                self._changed.notify_all()
+
+
+@dataclass(slots=True)
+class Gates:
+    """What all jobs of a run share: requests under way, rows in memory, the wish to stop."""
+
+    requests: asyncio.Semaphore
+    rows: RowGate
+    min_free: int
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class JobRunner:
+    """One job at work, under its lease."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        source: CcxtSource,
+        *,
+        job: Job,
+        lease: Lease,
+        instrument: Instrument,
+        gates: Gates,
+        emit: Listener,
+    ) -> None:
+        self._storage = storage
+        self._source = source
+        self._job = job
+        self._lease = lease
+        self._instrument = instrument
+        self._gates = gates
+        self._emit = emit
+        self._series: Series = job.series
+        self._cancelled = False
+        self._failure: BaseException | None = None
+        self._rows = 0
+        self._slots_done = 0
+        self._slots_total = 1
+
+    async def run(self, pieces: Sequence[TimeRange]) -> JobEnded:
+        """Brings *pieces* into the lake; the job is in a final state afterwards.
+
+        Raises:
+            asyncio.CancelledError: The task was cancelled. What was committed stays; the job
+                stays ``running`` until its lease expires, and can be claimed again then.
+        """
+        grid = self._series.grid
+        assert grid is not None, "only candles are fetched by windows"
+        self._slots_total = max(1, sum(grid.count(piece) for piece in pieces))
+        self._emit(JobStarted(self._series, self._job.job_id, self._job.attempts))
+        heartbeat = asyncio.create_task(self._keep_lease())
+        try:
+            await self._fetch_all(pieces)
+        finally:
+            heartbeat.cancel()
+            await asyncio.gather(heartbeat, return_exceptions=True)
+        return await self._end(pieces)
+
+    async def _fetch_all(self, pieces: Sequence[TimeRange]) -> None:
+        by_partition: dict[Partition, list[TimeRange]] = {}
+        for piece in pieces:
+            for partition, window in split(self._series, piece):
+                by_partition.setdefault(partition, []).append(window)
+        tasks: set[asyncio.Task[None]] = set()
+        # Two at a time: one is fetched while the one before is written.
+        room = asyncio.Semaphore(2)
+        try:
+            for partition, windows in by_partition.items():
+                await room.acquire()
+                if self._must_stop():
+                    break
+                task = asyncio.create_task(self._bring(partition, windows))
+                tasks.add(task)
+                task.add_done_callback(lambda done: room.release())
+            await asyncio.gather(*tasks)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    async def _bring(self, partition: Partition, windows: Sequence[TimeRange]) -> None:
+        """Fetches and commits one partition's windows; failures are kept, not raised."""
+        grid = self._series.grid
+        assert grid is not None
+        slots = sum(grid.count(window) for window in windows)
+        asked = [page for window in windows for page in self._source.windows(self._series, window)]
+        async with self._gates.rows.hold(slots):
+            results = await asyncio.gather(
+                *(self._page(window) for window in asked), return_exceptions=True
+            )
+            pages = [result for result in results if isinstance(result, Page)]
+            failures = [result for result in results if isinstance(result, BaseException)]
+            try:
+                if pages:
+                    await self._commit(partition, pages)
+            except Exception as error:
+                # A failed commit outranks a failed page: it says what is wrong with the lake.
+                failures.insert(0, error)
+        for failure in failures:
+            if not isinstance(failure, Stopped) and self._failure is None:
+                self._failure = failure
+
+    async def _page(self, window: TimeRange) -> Page:
+        async with self._gates.requests:
+            if self._must_stop():
+                raise Stopped
+            page = await self._source.candles(self._instrument, self._series, window)
+        assert self._series.grid is not None
+        slots = self._series.grid.count(window)
+        self._emit(
+            PageFetched(self._series, page.rows.num_rows, slots, page.requests, len(page.rejected))
+        )
+        return page
+
+    async def _commit(self, partition: Partition, pages: Sequence[Page]) -> None:
+        import pyarrow as pa
+
+        from lake.storage.lake import PartitionCommit
+
+        self._require_free_space()
+        grid = self._series.grid
+        assert grid is not None
+        self._slots_done += sum(grid.count(page.window) for page in pages)
+        change = PartitionCommit(
+            partition=partition,
+            rows=pa.concat_tables([page.rows for page in pages]),
+            tag=self._source.tag,
+            claims=tuple(claim for page in pages for claim in page.claims),
+            rejected=tuple(row for page in pages for row in page.rejected),
+            notes=tuple(note for page in pages for note in page.notes),
+            progress=min(1.0, self._slots_done / self._slots_total),
+            confirmed_at=await self._source.server_time(),
+        )
+        result = await asyncio.to_thread(self._storage.commit, change, self._lease)
+        self._rows += result.rows_added + result.rows_changed
+        self._emit(
+            Stored(
+                self._series, partition.path, result.rows_added, result.rows_changed, result.bytes
+            )
+        )
+
+    def _require_free_space(self) -> None:
+        free = shutil.disk_usage(self._storage.root).free
+        if free < self._gates.min_free:
+            raise StorageError(
+                f"Storing {self._series}: only {free / 2**30:.1f} GiB are free at "
+                f"{self._storage.root}, less than min_free ({self._gates.min_free / 2**30:.1f} "
+                "GiB). What was stored stays; make room and run the same command again."
+            )
+
+    def _must_stop(self) -> bool:
+        return self._cancelled or self._failure is not None or self._gates.stop.is_set()
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 5)
+            try:
+                job = await asyncio.to_thread(self._storage.jobs.renew, self._lease, ttl_s=LEASE_S)
+            except LakeError as error:
+                self._failure = error
+                return
+            if job.cancel_requested:
+                self._cancelled = True
+
+    async def _end(self, pieces: Sequence[TimeRange]) -> JobEnded:
+        state, error = JobState.COMPLETED, None
+        if self._failure is not None:
+            state, error = JobState.FAILED, str(self._failure) or repr(self._failure)
+        elif self._cancelled or self._gates.stop.is_set():
+            state, error = JobState.CANCELLED, "stopped on request; what was stored stays"
+        if not isinstance(self._failure, LeaseLost):
+            await asyncio.to_thread(self._finish, state, error, pieces)
+        if self._failure is not None and not isinstance(self._failure, LakeError):
+            raise self._failure
+        return JobEnded(self._series, self._job.job_id, state, self._rows, error)
+
+    def _finish(self, state: JobState, error: str | None, pieces: Sequence[TimeRange]) -> None:
+        catalog = self._storage.catalog
+        if state is JobState.FAILED:
+            done = [each.range for each in catalog.coverage(self._series) if each.promises]
+            for left in subtract(pieces, done):
+                catalog.add_failed(self._series, left, self._job.job_id, error or "")
+        self._storage.jobs.finish(self._lease, state, error)
