@@ -1,0 +1,74 @@
+"""Pieces of imported pages: cut by partition, compared with what is held, put together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lake.domain.identifiers import Series
+from lake.domain.partitions import Partition, split
+from lake.domain.ranges import TimeRange
+from lake.domain.rows import Page
+from lake.domain.times import to_us
+
+
+def cut(series: Series, page: Page) -> Iterator[tuple[Partition, Page]]:
+    """*page* by partition. Bad rows without a time go with the first one."""
+    windows = list(split(series, page.window))
+    if len(windows) == 1:
+        yield windows[0][0], page
+        return
+    for number, (partition, window) in enumerate(windows):
+        claims = [
+            replace(claim, range=part)
+            for claim in page.claims
+            if (part := claim.range.intersection(window)) is not None
+        ]
+        yield (
+            partition,
+            Page(
+                window=window,
+                rows=_between(page.rows, window),
+                claims=tuple(claims),
+                rejected=tuple(
+                    row
+                    for row in page.rejected
+                    if (row.ts in window if row.ts is not None else number == 0)
+                ),
+                notes=tuple(note for note in page.notes if note.ts in window),
+            ),
+        )
+
+
+def _moments(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.asarray(rows["ts"].cast(pa.int64()).to_numpy())
+
+
+def _between(rows: pa.Table, window: TimeRange) -> pa.Table:
+    first, end = np.searchsorted(_moments(rows), [to_us(window.start), to_us(window.end)])
+    return rows.slice(first, end - first)
+
+
+def holds(held: pa.Table, rows: pa.Table) -> bool:
+    """Whether every one of *rows* is in *held* with the same values; both ascend."""
+    stored = _moments(held)
+    place = np.searchsorted(stored, _moments(rows))
+    if rows.num_rows and place[-1] >= len(stored):
+        return False
+    return bool(held.take(pa.array(place)).select(rows.column_names).equals(rows))
+
+
+def newest(tables: Sequence[pa.Table]) -> pa.Table:
+    """*tables* as one, ascending; of rows of the same time the last table's stands."""
+    rows = pa.concat_tables(tables)
+    moments = _moments(rows)
+    if (moments[1:] > moments[:-1]).all():
+        return rows
+    order = np.argsort(moments, kind="stable")
+    ascending = moments[order]
+    stands = np.concatenate((ascending[1:] != ascending[:-1], [True]))
+    return rows.take(pa.array(order[stands]))
