@@ -1,0 +1,1 @@
+"""The only room that writes: Parquet partitions and the SQLite catalog."""

@@ -1,0 +1,152 @@
+"""Coverage and failed ranges as the catalog stores them: disjoint intervals per series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from lake.domain.coverage import Coverage, overlay
+from lake.domain.ranges import TimeRange, subtract
+from lake.domain.times import from_us, to_us
+from lake.storage.connection import Transaction
+from lake.storage.records import COVERAGE_COLUMNS, coverage_of, coverage_row
+
+# Rows of a series do not overlap, so the only one that starts before the window and reaches
+# it is the last that starts before: the index answers, however long the history is.
+_TOUCHING = f"""
+select {COVERAGE_COLUMNS}
+from coverage
+where
+    series_id = $series_id
+    and start_ts <= $end_ts
+    and start_ts >= ifnull(
+        (
+            select max(before.start_ts)
+            from coverage as before
+            where before.series_id = $series_id and before.start_ts < $start_ts
+        ),
+        $start_ts
+    )
+    and end_ts >= $start_ts
+order by start_ts
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranges:
+    """The statements of a table of disjoint ranges that coverage answers."""
+
+    overlapping: str
+    delete: str
+    insert: str
+
+
+_FAILED = _Ranges(
+    "select start_ts, end_ts, job_id, error, failed_at from failed_ranges "
+    "where series_id = ? and start_ts < ? and end_ts > ?",
+    "delete from failed_ranges where series_id = ? and start_ts = ?",
+    "insert into failed_ranges values (?, ?, ?, ?, ?, ?)",
+)
+_BEYOND = _Ranges(
+    "select start_ts, end_ts, why, noted_at from beyond_source "
+    "where series_id = ? and start_ts < ? and end_ts > ?",
+    "delete from beyond_source where series_id = ? and start_ts = ?",
+    "insert into beyond_source values (?, ?, ?, ?, ?)",
+)
+
+
+def touching(transaction: Transaction, series_id: int, window: TimeRange) -> list[Coverage]:
+    """The stored coverage that overlaps *window* or touches its ends, ascending."""
+    rows = transaction.rows(
+        _TOUCHING,
+        {
+            "series_id": series_id,
+            "start_ts": to_us(window.start),
+            "end_ts": to_us(window.end),
+        },
+    )
+    return [coverage_of(row) for row in rows]
+
+
+def lay(transaction: Transaction, series_id: int, coverage: Iterable[Coverage]) -> None:
+    """Lay each of *coverage* over what is stored; what failed there before is answered now."""
+    for each in coverage:
+        old = touching(transaction, series_id, each.range)
+        new = overlay(old, each)
+        if new != old:
+            _replace(transaction, series_id, old, new)
+        if each.promises:
+            _trim(transaction, _FAILED, series_id, each.range)
+            _trim(transaction, _BEYOND, series_id, each.range)
+
+
+def cut(transaction: Transaction, series_id: int, window: TimeRange) -> None:
+    """Forget all coverage of *window*: the next run asks for it again."""
+    old = touching(transaction, series_id, window)
+    kept = [
+        Coverage(
+            rest,
+            row.basis,
+            row.source,
+            row.source_rank,
+            row.job_id,
+            row.confirmed_at,
+            row.evidence,
+        )
+        for row in old
+        for rest in subtract([row.range], [window])
+    ]
+    if kept != old:
+        _replace(transaction, series_id, old, kept)
+
+
+def add_failed(
+    transaction: Transaction,
+    series_id: int,
+    window: TimeRange,
+    job_id: str,
+    error: str,
+    at: datetime,
+) -> None:
+    """Note that *window* was given up; the newest failure of a moment is the one kept."""
+    _trim(transaction, _FAILED, series_id, window)
+    transaction.run(
+        _FAILED.insert,
+        (series_id, to_us(window.start), to_us(window.end), job_id, error, to_us(at)),
+    )
+
+
+def set_beyond_source(
+    transaction: Transaction, series_id: int, window: TimeRange, why: str, at: datetime
+) -> None:
+    """Note that no source reaches *window*."""
+    _trim(transaction, _BEYOND, series_id, window)
+    transaction.run(
+        _BEYOND.insert, (series_id, to_us(window.start), to_us(window.end), why, to_us(at))
+    )
+
+
+def _replace(
+    transaction: Transaction, series_id: int, old: list[Coverage], new: list[Coverage]
+) -> None:
+    for row in old:
+        transaction.run(
+            "delete from coverage where series_id = ? and start_ts = ?",
+            (series_id, to_us(row.range.start)),
+        )
+    transaction.run_many(
+        f"insert into coverage (series_id, {COVERAGE_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(series_id, *coverage_row(row)) for row in new],
+    )
+
+
+def _trim(transaction: Transaction, table: _Ranges, series_id: int, answered: TimeRange) -> None:
+    """Leave of each row of *table* only what lies outside of *answered*."""
+    found = transaction.rows(
+        table.overlapping, (series_id, to_us(answered.end), to_us(answered.start))
+    )
+    for start, end, *rest in found:
+        transaction.run(table.delete, (series_id, start))
+        for left in subtract([TimeRange(from_us(start), from_us(end))], [answered]):
+            transaction.run(table.insert, (series_id, to_us(left.start), to_us(left.end), *rest))

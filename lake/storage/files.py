@@ -1,0 +1,135 @@
+"""Where a lake is, and ``lake.json``, the file that marks one."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lake.domain.times import iso
+from lake.errors import MigrationError, NoLake, StorageError
+from lake.storage.disk import make_folders, storage_errors, write_once
+
+MARKER = "lake.json"
+CATALOG = "catalog.sqlite"
+RATES = "rates.sqlite"
+PARQUET = "parquet"
+QUARANTINE = "quarantine"
+FORMAT = 1
+"""Raised when the meaning of files outside the catalog changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What ``lake.json`` says. ``origin`` is ``venue``, or where synthetic rows come from."""
+
+    lake_id: str
+    created: str
+    origin: str
+
+
+def find_lake(data: Path | None, *, environment: Mapping[str, str], cwd: Path) -> Path:
+    """The lake that a command means.
+
+    Args:
+        data: What ``--data`` said, if anything.
+        environment: Where ``LAKE_DATA`` is looked up.
+        cwd: The working directory; ``lake.json`` is looked for in it and upwards,
+            then in ``data`` below it.
+
+    Raises:
+        NoLake: There is none.
+    """
+    place = place_of_lake(data, environment=environment, cwd=cwd)
+    if not is_lake(place):
+        raise no_lake(place)
+    return place
+
+
+def place_of_lake(data: Path | None, *, environment: Mapping[str, str], cwd: Path) -> Path:
+    """Where :func:`find_lake` looks in the end, whether or not a lake is there yet."""
+    if data is not None:
+        return _absolute(cwd, data)
+    if named := environment.get("LAKE_DATA"):
+        return _absolute(cwd, Path(named))
+    for folder in (cwd, *cwd.parents):
+        if is_lake(folder):
+            return folder
+    return cwd / "data"
+
+
+def is_lake(root: Path) -> bool:
+    """Whether *root* bears ``lake.json``."""
+    return (root / MARKER).is_file()
+
+
+def no_lake(root: Path) -> NoLake:
+    """The error for a place without a lake."""
+    return NoLake(
+        f"There is no lake at {root}. Create one with `lake backfill` or `lake import`, "
+        "or name the folder of a lake with --data or LAKE_DATA."
+    )
+
+
+def read_marker(root: Path) -> Marker:
+    """``lake.json`` of the lake at *root*.
+
+    Raises:
+        NoLake: There is none.
+        MigrationError: It was written by a newer version of the lake.
+        StorageError: It cannot be read.
+    """
+    path = root / MARKER
+    try:
+        found = json.loads(path.read_bytes())
+        version, marker = (
+            int(found["format"]),
+            Marker(str(found["id"]), str(found["created"]), str(found["origin"])),
+        )
+    except FileNotFoundError:
+        raise no_lake(root) from None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"{path} is damaged ({error}). It holds format, id, created and origin as JSON; "
+            "put it back from a backup."
+        ) from error
+    if version > FORMAT:
+        raise MigrationError(
+            f"The lake at {root} has format {version}; this version of mdlake knows "
+            f"{FORMAT}. Install a newer mdlake."
+        )
+    return marker
+
+
+def create_marker(root: Path, *, origin: str, now: datetime) -> tuple[Marker, bool]:
+    """Make a lake of *root*; says whether this call did it or another was quicker."""
+    marker = Marker(uuid.uuid4().hex, iso(now), origin)
+    content = {
+        "format": FORMAT,
+        "id": marker.lake_id,
+        "created": marker.created,
+        "origin": origin,
+    }
+    with storage_errors(f"creating a lake at {root}"):
+        make_folders(root)
+        make_folders(root / PARQUET)
+        text = json.dumps(content, indent=2) + "\n"
+        if write_once(root / MARKER, text.encode()):
+            return marker, True
+    return read_marker(root), False
+
+
+def is_writable(root: Path) -> bool:
+    """Whether this process may write the lake at *root*."""
+    places = [root, root / PARQUET, root / CATALOG]
+    return all(os.access(place, os.W_OK) for place in places if place.exists())
+
+
+def _absolute(cwd: Path, path: Path) -> Path:
+    return Path(os.path.abspath(cwd / path.expanduser()))  # noqa: PTH100 - a link stays a link

@@ -1,0 +1,181 @@
+"""One lake on disk, open: its catalog, its jobs and its files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from lake.domain.jobs import Lease
+from lake.domain.partitions import Partition
+from lake.domain.schemas import ROW_SPECS
+from lake.errors import ReadOnlyLake, StorageError
+from lake.storage import files, parquet
+from lake.storage.catalog import Catalog
+from lake.storage.commit import CommitResult, PartitionCommit, commit
+from lake.storage.connection import Access, Database
+from lake.storage.jobs import Jobs
+from lake.storage.migrations import migrate
+from lake.storage.rate_ledger import RateLedger
+from lake.storage.reading import database_of_a_read_only_lake
+from lake.storage.rebuild import rebuild
+from lake.storage.reconcile import reconcile
+from lake.storage.snapshot import Snapshots
+
+__all__ = ["CommitResult", "PartitionCommit", "Storage", "utc_now"]
+
+Clock = Callable[[], datetime]
+_TURNS = 256
+
+
+def utc_now() -> datetime:
+    """The system's clock, naive UTC."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Storage:
+    """A lake. Threads may share it; several processes may each have their own.
+
+    Attributes:
+        root: Absolute path of the lake.
+        lake_id: What tells its files from those of other lakes.
+        origin: ``venue``, or where the rows of a synthetic lake come from.
+        read_only: Whether every write raises :class:`lake.errors.ReadOnlyLake`.
+        created: Whether this call made the lake.
+        catalog: Series, files, coverage, instruments.
+        jobs: Jobs and leases.
+        rates: The rate budget shared by the lake's processes.
+    """
+
+    def __init__(
+        self, root: Path, marker: files.Marker, database: Database, clock: Clock, *, created: bool
+    ) -> None:
+        self.root = root
+        self.lake_id = marker.lake_id
+        self.origin = marker.origin
+        self.created = created
+        self.read_only = database.access is Access.READ
+        self.parquet = root / files.PARQUET
+        self.quarantine = root / files.QUARANTINE
+        self.database = database
+        self.clock = clock
+        self.catalog = Catalog(database, clock)
+        self.jobs = Jobs(database, clock)
+        self.rates = RateLedger(root / files.RATES)
+        self._snapshots = Snapshots(database)
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        create: bool = False,
+        origin: str = "venue",
+        read_only: bool = False,
+        clock: Clock = utc_now,
+    ) -> Storage:
+        """Open the lake at *root*, finishing first what a killed process had begun.
+
+        Args:
+            root: The folder that bears ``lake.json``.
+            create: Make a lake there if there is none.
+            origin: Where the rows of a lake made now come from.
+            read_only: Open for reading; that is also what happens where *root* cannot be
+                written.
+            clock: What time it is (naive UTC); leases are measured by it.
+
+        Raises:
+            NoLake: There is none, and *create* is false.
+            MigrationError: Its catalog is newer than this version.
+            StorageError: The disk or SQLite failed.
+        """
+        root = root.absolute()
+        made = False
+        if create and not files.is_lake(root):
+            marker, made = files.create_marker(root, origin=origin, now=clock())
+        else:
+            marker = files.read_marker(root)
+        if read_only or not files.is_writable(root):
+            database = database_of_a_read_only_lake(root)
+            return cls(root, marker, database, clock, created=False)
+
+        had_catalog = (root / files.CATALOG).exists()
+        database = Database(root / files.CATALOG, Access.WRITE)
+        storage = cls(root, marker, database, clock, created=made)
+        try:
+            migrate(database, now=clock())
+            if not had_catalog and not made:
+                rebuild(storage)
+            reconcile(storage)
+        except BaseException:
+            storage.close()
+            raise
+        return storage
+
+    def commit(self, change: PartitionCommit, lease: Lease) -> CommitResult:
+        """Publish rows and claims; see :func:`lake.storage.commit.commit`."""
+        if self.read_only:
+            raise ReadOnlyLake(
+                f"The lake at {self.root} is open for reading only, so nothing can be stored. "
+                "Run as a user who may write it."
+            )
+        return commit(self, change, lease)
+
+    def read_partition(self, partition: Partition) -> pa.Table | None:
+        """The rows of one file, in the data type's current schema; None when there is none.
+
+        The file is opened once, so the rows are those of one commit even if it is replaced
+        meanwhile, and every page's checksum is verified.
+
+        Raises:
+            StorageError: The file is damaged, or the catalog has it and the disk does not.
+        """
+        path = self.parquet / partition.path
+        rows = parquet.read_rows(path, ROW_SPECS[partition.series.data_type])
+        if rows is None and self.catalog.partition(partition) is not None:
+            # It may have been made between the two looks; gone for good is an error.
+            rows = parquet.read_rows(path, ROW_SPECS[partition.series.data_type])
+            if rows is None:
+                raise StorageError(
+                    f"{path} is missing, though the catalog has it. `lake doctor --repair` marks "
+                    "its range as missing; the next backfill fetches it again."
+                )
+        return rows
+
+    def snapshot(self) -> Path:
+        """A copy of the catalog that DuckDB may attach, at most a second behind.
+
+        The path changes whenever the content may have. It belongs to this object and goes
+        when it is closed.
+        """
+        return self._snapshots.newest()
+
+    @contextmanager
+    def turn(self, path: str) -> Iterator[None]:
+        """Wait for other threads of this process that write the same file: it saves merges."""
+        with self._turns[hash(path) % _TURNS]:
+            yield
+
+    def close(self) -> None:
+        """Close every file. Closing twice does no harm."""
+        self._snapshots.close()
+        self.rates.close()
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

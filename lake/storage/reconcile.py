@@ -1,0 +1,124 @@
+"""Start-up after a crash: finishes or takes back what dead workers had announced.
+
+Looks only at intents, never at the tree (the doctor does that), and only at those whose worker
+no longer holds the job. Idempotent, and may itself be killed anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lake.domain.jobs import JobState
+from lake.domain.partitions import Partition
+from lake.domain.schemas import ROW_SPECS
+from lake.domain.times import to_us
+from lake.storage import coverage as stored_coverage
+from lake.storage import disk, parquet
+from lake.storage.connection import Row, Transaction
+from lake.storage.jobs import is_alive
+from lake.storage.parquet import DamagedFile
+from lake.storage.points import reached
+from lake.storage.recording import (
+    adopt_series,
+    forget_intent,
+    forget_partition,
+    gaps_of,
+    record,
+    set_aside,
+)
+
+if TYPE_CHECKING:
+    from lake.storage.lake import Storage
+
+_INTENTS = (
+    "select commit_id, path, temporary, intents.token, job.status, job.token, job.lease_until, "
+    "job.lease_process from intents left join ingestion_jobs as job using (job_id)"
+)
+
+
+def reconcile(storage: Storage) -> int:
+    """Settle every intent that no living worker stands behind; how many there were."""
+    dead = [row[0] for row in storage.database.read(_INTENTS) if _is_dead(storage, row)]
+    for commit_id in dead:
+        _settle(storage, commit_id)
+    return len(dead)
+
+
+def roll_forward(storage: Storage, partition: Partition) -> bool:
+    """Record the file of *partition* where it is ahead of the catalog; whether it was.
+
+    Raises:
+        DamagedFile: It cannot be read, or belongs to another lake or series.
+    """
+    with storage.database.writing() as transaction:
+        return _catch_up(transaction, storage, partition)
+
+
+def _settle(storage: Storage, commit_id: str) -> None:
+    with storage.database.writing() as transaction:
+        reached("reconcile.begun")
+        row = transaction.row(f"{_INTENTS} where commit_id = ?", (commit_id,))
+        if row is None or not _is_dead(storage, row):
+            return
+        partition = Partition.from_path(row[1])
+        temporary = storage.parquet / row[2]
+        with disk.storage_errors(f"removing {temporary}"):
+            temporary.unlink(missing_ok=True)
+        reached("reconcile.unlinked")
+        try:
+            _catch_up(transaction, storage, partition)
+        except DamagedFile as error:
+            take_away(transaction, storage, partition, str(error))
+        forget_intent(transaction, commit_id)
+        reached("reconcile.recorded")
+
+
+def take_away(transaction: Transaction, storage: Storage, partition: Partition, why: str) -> str:
+    """Quarantine the file of *partition* and mark its range as missing; where it lies now."""
+    path = storage.parquet / partition.path
+    moved = set_aside(path, partition.path, storage.quarantine)
+    place = moved.relative_to(storage.root).as_posix()
+    forget_partition(transaction, partition, f"moved to {place}: {why}", to_us(storage.clock()))
+    return place
+
+
+def _catch_up(transaction: Transaction, storage: Storage, partition: Partition) -> bool:
+    path = storage.parquet / partition.path
+    footer = parquet.read_footer(path)
+    known = transaction.row("select generation from partitions where path = ?", (partition.path,))
+    if footer is None or (known is not None and footer.generation <= known[0]):
+        return False
+    held = parquet.read_held(path, ROW_SPECS[partition.series.data_type])
+    if held is None or held.footer.series != partition.series:
+        raise DamagedFile(f"{path} holds rows of another series.")
+    if held.footer.lake_id != storage.lake_id:
+        raise DamagedFile(f"{path} was written by another lake.")
+    # The writer may have died before it forced the new name onto the disk.
+    with disk.storage_errors(f"publishing {path}"):
+        disk.sync_folder(path.parent)
+    series_id = adopt_series(transaction, footer)
+    record(
+        transaction,
+        series_id,
+        partition,
+        footer,
+        written=held,
+        gaps=gaps_of(partition, held.rows),
+    )
+    # Without a row in the catalog all that the file knows is news; else only its last commit.
+    stored_coverage.lay(transaction, series_id, footer.coverage if known is None else footer.claims)
+    if known is None:
+        stored_coverage.lay(transaction, series_id, footer.claims)
+    transaction.run(
+        "update ingestion_jobs set rows = rows + ?, progress = ifnull(?, progress) "
+        "where job_id = ? and token >= ?",
+        (footer.stored, footer.progress, footer.job_id, footer.token),
+    )
+    return True
+
+
+def _is_dead(storage: Storage, row: Row) -> bool:
+    _, _, _, token, status, newest, until, process = row
+    if status != JobState.RUNNING.value or token != newest:
+        return True
+    return not is_alive(until, process, storage.clock())
