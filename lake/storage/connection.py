@@ -7,6 +7,7 @@ that were acknowledged then vanish without an error (DESIGN, section 4). It know
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,6 +167,21 @@ class Database:
         found = [str(row[0]) for row in self.read(f"pragma {check}") if row[0] != "ok"]
         found += [f"foreign key of {row[0]}" for row in self.read("pragma foreign_key_check")]
         return found
+
+    def holds_its_locks(self) -> bool | None:
+        """Whether the kernel still knows our lock on the file; None where it does not tell.
+
+        An open WAL connection holds a shared lock all the time. When another SQLite library
+        in this process closes the file, that lock is gone without a trace in apsw.
+        """
+        try:
+            locks = Path("/proc/locks").read_text()
+        except OSError:
+            return None
+        ours = f"{os.getpid()}"
+        inode = f"{self.path.stat().st_ino}"
+        held = [line.split() for line in locks.splitlines() if " POSIX " in line]
+        return any(fields[-4] == ours and fields[-3].rpartition(":")[2] == inode for fields in held)
 
     def _connect(self, flags: int) -> apsw.Connection:
         connection = apsw.Connection(str(self.path), flags=flags)

@@ -186,6 +186,16 @@ class Jobs:
                     {"now": to_us(now), "job_id": job_id},
                 )
 
+    def is_worked_on(self, job_id: str) -> bool:
+        """Whether the job is running and its worker, as far as can be told, still lives."""
+        row = self._database.read_one(
+            "select status, lease_until, lease_process from ingestion_jobs where job_id = ?",
+            (job_id,),
+        )
+        if row is None:
+            raise unknown_job(job_id)
+        return row[0] == JobState.RUNNING.value and is_alive(row[1], row[2], self._clock())
+
     def retry(self, job_id: str) -> None:
         """Make a failed or cancelled job pending again.
 

@@ -18,7 +18,7 @@ from lake.domain.identifiers import Series
 from lake.domain.rows import SourceTag
 from lake.domain.schemas import RowSpec
 from lake.domain.times import from_us, to_us
-from lake.errors import StorageError
+from lake.errors import InvalidRequest, StorageError
 from lake.storage import disk
 from lake.storage.columns import conform
 from lake.storage.points import reached
@@ -32,6 +32,7 @@ from lake.storage.records import (
 )
 
 _KEY = b"lake"
+_SERIES_NAMES = ("data_type", "venue", "instrument", "timeframe")
 # A month of minutes is one group; of larger files a reader can skip what it does not need.
 _ROW_GROUP = 131_072
 _ZSTD_LEVEL = 3
@@ -100,7 +101,7 @@ class Footer:
         found = json.loads(text)
         return cls(
             lake_id=found["lake_id"],
-            series=series_of(tuple(found["series"].values())),
+            series=series_of(tuple(found["series"][name] for name in _SERIES_NAMES)),
             schema_version=found["schema_version"],
             generation=found["generation"],
             commit_id=found["commit"],
@@ -170,6 +171,8 @@ def read_footer(path: Path) -> Footer | None:
             try:
                 return _footer_of(pq.read_metadata(file), path)
             except (pa.ArrowException, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the disk's own words, not Arrow's: the file may be sound
                 raise _damaged(path, error) from error
     except StorageError as error:
         if isinstance(error.__cause__, FileNotFoundError):
@@ -232,7 +235,7 @@ def _footer_of(metadata: pq.FileMetaData, path: Path) -> Footer:
         )
     try:
         footer = Footer.from_json(text)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, InvalidRequest) as error:
         raise _damaged(path, error) from error
     if footer.rows != metadata.num_rows:
         raise _damaged(path, f"{metadata.num_rows} rows where {footer.rows} were written")

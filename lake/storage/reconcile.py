@@ -51,7 +51,7 @@ def roll_forward(storage: Storage, partition: Partition) -> bool:
         DamagedFile: It cannot be read, or belongs to another lake or series.
     """
     with storage.database.writing() as transaction:
-        return _catch_up(transaction, storage, partition)
+        return catch_up(transaction, storage, partition)
 
 
 def _settle(storage: Storage, commit_id: str) -> None:
@@ -66,11 +66,20 @@ def _settle(storage: Storage, commit_id: str) -> None:
             temporary.unlink(missing_ok=True)
         reached("reconcile.unlinked")
         try:
-            _catch_up(transaction, storage, partition)
+            catch_up(transaction, storage, partition)
         except DamagedFile as error:
             take_away(transaction, storage, partition, str(error))
+        _forget_if_missing(transaction, storage, partition)
         forget_intent(transaction, commit_id)
         reached("reconcile.recorded")
+
+
+def _forget_if_missing(transaction: Transaction, storage: Storage, partition: Partition) -> None:
+    """A start-up that was killed may have moved a damaged file and not said so."""
+    known = transaction.row("select 1 from partitions where path = ?", (partition.path,))
+    if known is not None and not (storage.parquet / partition.path).exists():
+        why = "was missing after a crash"
+        forget_partition(transaction, partition, why, to_us(storage.clock()))
 
 
 def take_away(transaction: Transaction, storage: Storage, partition: Partition, why: str) -> str:
@@ -82,7 +91,8 @@ def take_away(transaction: Transaction, storage: Storage, partition: Partition, 
     return place
 
 
-def _catch_up(transaction: Transaction, storage: Storage, partition: Partition) -> bool:
+def catch_up(transaction: Transaction, storage: Storage, partition: Partition) -> bool:
+    """As :func:`roll_forward`, inside a write transaction that is already open."""
     path = storage.parquet / partition.path
     footer = parquet.read_footer(path)
     known = transaction.row("select generation from partitions where path = ?", (partition.path,))
