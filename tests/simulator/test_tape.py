@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_days_join_without_a_jump() -> None:
 
     jumps = [
         abs(int(b.trades.price[0]) / int(a.trades.price[-1]) - 1)
-        for a, b in zip(days, days[1:], strict=False)
+        for a, b in itertools.pairwise(days)
     ]
 
     assert max(jumps) < 0.005

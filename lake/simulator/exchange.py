@@ -1,0 +1,212 @@
+"""The exchange in the box without its socket: requests in, answers out.
+
+Joins the shelf (what is there), the clock (what can be seen of it), the weights and the
+faults.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from lake.domain.ranges import TimeRange
+from lake.domain.times import from_us, iso
+from lake.simulator.clock import Clock
+from lake.simulator.faults import Answer, FaultPlan
+from lake.simulator.limits import Outcome, WeightLimit
+from lake.simulator.shelf import Listing, Shelf, View
+from lake.simulator.wire import (
+    APIS,
+    COINM_WINDOW,
+    Api,
+    KlinesRequest,
+    Refusal,
+    ban_message,
+    error,
+    exchange_info,
+    limit_message,
+    symbol_info,
+)
+
+Query = dict[str, str]
+# The newest requests are remembered, so that a test can say what was asked.
+REMEMBERED_REQUESTS = 20_000
+_NOT_FOUND = Answer(404, b"<html><body><h2>404 Not found</h2></body></html>", "text/html")
+_DOWN = Answer(503, b"<html><body><h2>503 Service Unavailable</h2></body></html>", "text/html")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One request as the box saw it."""
+
+    at_ms: int
+    path: str
+    query: str
+    status: int
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """How the box differs from a perfect venue, beside random faults.
+
+    Attributes:
+        lag_s: Candles are shown as they were so long ago; the venue's clock is right.
+        corrected_after_s: For so long after its close a candle still changes.
+        outages: While the clock is in one of these, every answer is 503.
+    """
+
+    lag_s: float = 0.0
+    corrected_after_s: float = 0.0
+    outages: list[TimeRange] = field(default_factory=list)
+
+
+class Exchange:
+    """Answers Binance's public REST from a shelf of candles."""
+
+    def __init__(self, shelf: Shelf, *, clock: Clock, faults: FaultPlan, limits: bool) -> None:
+        self.shelf = shelf
+        self.clock = clock
+        self.faults = faults
+        self.behaviour = Behaviour()
+        self.weights = {
+            api.name: WeightLimit(api.weight_per_minute, enforced=limits) for api in APIS
+        }
+        self.requests: deque[Served] = deque(maxlen=REMEMBERED_REQUESTS)
+        self.counts: dict[str, int] = {}
+        self.candles = 0
+        self._routes: dict[str, tuple[Api, str]] = {
+            api.prefix + name: (api, name)
+            for api in APIS
+            for name in ("ping", "time", "exchangeInfo", "klines")
+        }
+        self._answers: dict[str, Callable[[Api, Query], Answer]] = {
+            "ping": lambda api, query: Answer(200, b"{}"),
+            "time": self._time,
+            "exchangeInfo": self._exchange_info,
+            "klines": self._klines,
+        }
+
+    def answer(self, path: str, query: Query, query_text: str) -> Answer:
+        """The answer to a GET of *path*, faults and weights included."""
+        now_ms = self.clock.now_us() // 1_000
+        answer = self._honest(path, query, now_ms)
+        if not self.faults.is_idle:
+            answer = self.faults.apply(answer, path=path, query=query_text, now_ms=now_ms)
+        self.counts[path] = self.counts.get(path, 0) + 1
+        self.requests.append(Served(now_ms, path, query_text, answer.status))
+        return answer
+
+    def state(self) -> dict[str, Any]:
+        """What happened so far, for tests and measurements."""
+        return {
+            "now": iso(self.clock.now()),
+            "rate": self.clock.rate,
+            "requests": dict(self.counts),
+            "candles": self.candles,
+            "faults": dict(self.faults.given),
+            "weights": {
+                name: {
+                    "limit": weight.limit,
+                    "enforced": weight.enforced,
+                    "refused": weight.refused,
+                    "bans": weight.bans,
+                    "used_by_minute": {
+                        str(minute): used for minute, used in weight.used_by_minute.items()
+                    },
+                }
+                for name, weight in self.weights.items()
+            },
+            "symbols": {api: sorted(listed) for api, listed in self.shelf.listings.items()},
+        }
+
+    def _honest(self, path: str, query: Query, now_ms: int) -> Answer:
+        """The true answer, or the refusal that a true venue gives."""
+        route = self._routes.get(path)
+        if route is None:
+            return _NOT_FOUND
+        if self.behaviour.outages:
+            now = from_us(now_ms * 1_000)
+            if any(now in outage for outage in self.behaviour.outages):
+                return _DOWN
+        api, name = route
+        verdict = self.weights[api.name].take(_weight(api, name, query), now_ms=now_ms)
+        if verdict.outcome is Outcome.ANSWER:
+            try:
+                answer = self._answers[name](api, query)
+            except Refusal as refusal:
+                answer = refusal.answer
+        elif verdict.outcome is Outcome.REFUSE:
+            answer = error(429, -1003, limit_message(api), Retry_After=str(verdict.retry_after_s))
+        else:
+            message = ban_message(verdict.banned_until_ms)
+            answer = error(418, -1003, message, Retry_After=str(verdict.retry_after_s))
+        names = ("X-MBX-USED-WEIGHT", "X-MBX-USED-WEIGHT-1M")
+        used = tuple((name, str(verdict.used)) for name in names[api.name != "spot" :])
+        return Answer(answer.status, answer.body, answer.content_type, answer.headers + used)
+
+    def _time(self, api: Api, query: Query) -> Answer:
+        return Answer(200, b'{"serverTime":%d}' % (self.clock.now_us() // 1_000))
+
+    def _exchange_info(self, api: Api, query: Query) -> Answer:
+        listed = self.shelf.listings[api.name]
+        wanted: list[str] = sorted(listed)
+        if "symbol" in query:
+            wanted = [query["symbol"]]
+        elif "symbols" in query:
+            wanted = _symbols(query["symbols"])
+        if any(symbol not in listed for symbol in wanted):
+            raise Refusal(-1121, "Invalid symbol.")
+        infos = [
+            symbol_info(listed[symbol].instrument, listed_ms=listed[symbol].first_ms)
+            for symbol in wanted
+        ]
+        body = exchange_info(api, infos, self.clock.now_us() // 1_000)
+        return Answer(200, json.dumps(body, separators=(",", ":")).encode())
+
+    def _klines(self, api: Api, query: Query) -> Answer:
+        asked = KlinesRequest.parse(query, api)
+        listing: Listing | None = self.shelf.listings[api.name].get(asked.symbol)
+        if listing is None:
+            raise Refusal(-1121, "Invalid symbol.")
+        book = listing.books.get(asked.timeframe)
+        if book is None:
+            # The lake does not hold it; an empty list would say that nothing ever traded.
+            raise Refusal(-1120, "Invalid interval.")
+        if api.name == "coinm" and _too_wide(asked):
+            raise Refusal(-1128, "Combination of optional parameters invalid.")
+        view = View(
+            self.clock.now_us() - round(self.behaviour.lag_s * 1e6),
+            round(self.behaviour.corrected_after_s * 1e6),
+        )
+        rows, count = book.page(asked.start_ms, asked.end_ms, asked.limit, view)
+        self.candles += count
+        return Answer(200, b"[" + rows[:-1] + b"]")
+
+
+def _weight(api: Api, name: str, query: Query) -> int:
+    if name == "exchangeInfo":
+        return api.exchange_info_weight
+    if name != "klines":
+        return 1
+    limit = query.get("limit", "")
+    return api.klines_weight(int(limit) if limit.isdecimal() and len(limit) < 9 else 500)
+
+
+def _too_wide(asked: KlinesRequest) -> bool:
+    if asked.start_ms is None or asked.end_ms is None:
+        return False
+    return timedelta(milliseconds=min(asked.end_ms - asked.start_ms, 10**15)) > COINM_WINDOW
+
+
+def _symbols(text: str) -> list[str]:
+    try:
+        names = json.loads(text)
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+    except ValueError:
+        pass
+    raise Refusal(-1100, "Illegal characters found in parameter 'symbols'.")
