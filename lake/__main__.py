@@ -1,0 +1,7 @@
+"""``python -m lake``."""
+
+from __future__ import annotations
+
+from lake.cli import main
+
+main()

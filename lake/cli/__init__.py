@@ -1,0 +1,101 @@
+"""The commands. Joins everything else, and starts at once: what is heavy is imported where used.
+
+Exit codes: 0 done, 1 failed, 2 wrong request or configuration, 3 a check found violations,
+4 partly done, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from lake import __version__
+from lake.cli import box, doctor, fetch, holdings, imports, jobs, query, update, venues
+from lake.cli.demo import demo
+from lake.cli.interrupt import INTERRUPTED
+from lake.cli.output import print_error
+from lake.errors import InvalidRequest, LakeError, MigrationError, ReadOnlyLake, UnknownJob
+
+__all__ = ["app", "main"]
+
+FAILED, REFUSED = 1, 2
+
+app = App(
+    name="lake",
+    version=__version__,
+    help="A data lake for crypto market history: exchanges in, Parquet at rest, SQL out.",
+    help_epilogue="Times are UTC, ranges half-open. `lake COMMAND --help` shows examples.",
+    help_format="plaintext",
+    # Without this every flag would also get a --no-flag, and every list an --empty-list.
+    default_parameter=Parameter(negative=""),
+)
+app.command(fetch.backfill, alias="download-data")
+app.command(fetch.plan)
+app.command(update.update)
+app.command(imports.import_, name="import")
+app.command(jobs.app)
+app.command(holdings.status, alias="list-data")
+app.command(holdings.gaps)
+app.command(venues.sources)
+app.command(venues.instruments)
+app.command(query.sql)
+app.command(box.serve)
+app.command(box.generate)
+app.command(doctor.doctor)
+app.command(demo)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. What is buffered must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    asked = _asked(arguments)
+    try:
+        result = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as error:
+        print_error(asked, f"{_one_line(str(error))} `{asked} --help` says what there is.")
+        return REFUSED
+    except LakeError as error:
+        print_error(asked, str(error))
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print_error(asked, "interrupted; what was stored stays. Run it again to continue.")
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def exit_code(error: LakeError) -> int:
+    """2 where the request or the set-up must change first, 1 where something failed."""
+    refused = (InvalidRequest, UnknownJob, MigrationError, ReadOnlyLake)
+    return REFUSED if isinstance(error, refused) else FAILED
+
+
+def _asked(arguments: Sequence[str]) -> str:
+    """The command's name: ``lake jobs show``."""
+    names = ["lake"]
+    known: App = app
+    for word in arguments:
+        if word.startswith("-") or word not in known:
+            break
+        names.append(word)
+        known = known[word]
+    return " ".join(names)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

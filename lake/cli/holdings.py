@@ -1,0 +1,216 @@
+"""status and gaps: what the lake holds, what is missing of it and why."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from lake.cli.arguments import HERE, Place, timeframes, utc_now, words
+from lake.cli.output import Row, print_rows, size_text
+from lake.cli.report import gap_row
+from lake.domain.gaps import GapReason
+from lake.domain.identifiers import InstrumentId, Series, Venue
+from lake.domain.times import parse_moment
+from lake.errors import InvalidRequest, SeriesNotFound
+
+if TYPE_CHECKING:
+    from lake.storage.lake import Storage
+
+# Nobody expects candles there, so they do not count as missing.
+_NOT_EXPECTED = {GapReason.BEFORE_LISTING, GapReason.AFTER_DELISTING, GapReason.EXPIRED}
+
+VenueName = Annotated[str | None, Parameter(name=["--venue", "--exchange"])]
+Instruments = Annotated[list[str] | None, Parameter(name=["--instrument", "--pairs", "-p"])]
+Timeframes = Annotated[list[str] | None, Parameter(name=["--timeframe", "-t"])]
+
+
+def status(
+    *,
+    venue: VenueName = None,
+    instrument: Instruments = None,
+    timeframe: Timeframes = None,
+    disk: bool = False,
+    place: Place = HERE,
+    json: bool = False,
+) -> int:
+    """Show what the lake holds: rows, first and last, how complete, how large.
+
+    For example:
+
+      lake status --venue binance --timeframe 1h
+
+    Args:
+        venue: Only this venue.
+        instrument: Only these: ids, codes or patterns.
+        timeframe: Only these.
+        disk: What lies on the disk instead: folders, bytes, room left.
+        json: Print one JSON object per series.
+    """
+    with place.open() as storage:
+        if disk:
+            print_rows(_disk_rows(storage.root), as_json=json, empty="")
+            return 0
+        chosen = _chosen(storage, venue, instrument, timeframe)
+        rows = _status_rows(storage, chosen)
+        if not json:
+            size = size_text(sum(int(str(row["bytes"])) for row in rows))
+            origin = "" if storage.origin == "venue" else f" of {storage.origin} data"
+            print(f"lake{origin} at {storage.root}: {len(rows)} series, {size}")
+    print_rows(rows, as_json=json, empty="nothing is stored yet: lake backfill --help")
+    return 0
+
+
+def gaps(
+    *,
+    venue: VenueName = None,
+    instrument: Instruments = None,
+    timeframe: Timeframes = None,
+    reason: Annotated[list[str] | None, Parameter(name=["--reason"])] = None,
+    since: Annotated[str | None, Parameter(name=["--start", "--since"])] = None,
+    until: Annotated[str | None, Parameter(name=["--end", "--until"])] = None,
+    place: Place = HERE,
+    json: bool = False,
+) -> int:
+    """List every run of missing candles, with the reason and how it is known.
+
+    For example:
+
+      lake gaps --instrument BTCUSDT.BINANCE --timeframe 1m
+
+      lake gaps --reason not_fetched,failed --json
+
+    Args:
+        venue: Only this venue.
+        instrument: Only these: ids, codes or patterns.
+        timeframe: Only these.
+        reason: Only these reasons: not_fetched, failed, provisional, venue_has_none,
+            venue_outage, no_trades, before_listing, after_delisting, beyond_source,
+            lost_by_source, in_quarantine, expired.
+        since: Only gaps that end after this.
+        until: Only gaps that begin before this.
+        json: Print one JSON object per gap.
+    """
+    from lake.storage.gaps import find_gaps
+
+    reasons = {_reason(each) for each in words(reason or ())}
+    now = utc_now()
+    first = None if since is None else parse_moment(since, now=now)
+    last = None if until is None else parse_moment(until, now=now)
+    with place.open() as storage:
+        found = find_gaps(storage, _chosen(storage, venue, instrument, timeframe))
+    rows = [
+        gap_row(gap, start=gap.range.start, end=gap.range.end, count=gap.missing_count)
+        for gap in found
+        if (not reasons or gap.reason in reasons)
+        and (first is None or gap.range.end > first)
+        and (last is None or gap.range.start < last)
+    ]
+    print_rows(rows, as_json=json, empty="no gaps")
+    return 0
+
+
+def _reason(text: str) -> GapReason:
+    try:
+        return GapReason(text.lower())
+    except ValueError:
+        names = ", ".join(each.value for each in GapReason)
+        raise InvalidRequest(f"{text!r} is no reason for a gap. Use one of: {names}.") from None
+
+
+def _chosen(
+    storage: Storage,
+    venue: str | None,
+    instruments: Sequence[str] | None,
+    frames: Sequence[str] | None,
+) -> list[Series]:
+    """The held series that the filters leave.
+
+    Raises:
+        SeriesNotFound: A filter leaves nothing although the lake holds something.
+    """
+    from lake.domain.resolve import resolve
+
+    held = [each.series for each in storage.catalog.series()]
+    chosen = held
+    if venue is not None:
+        wanted = Venue(venue)
+        chosen = [each for each in chosen if each.venue == wanted]
+    if frames:
+        kept = timeframes(frames)
+        chosen = [each for each in chosen if each.timeframe in kept]
+    if instruments:
+        known = [
+            each
+            for each in storage.catalog.instruments()
+            if each.id in {series.instrument_id for series in held}
+        ]
+        ids: set[InstrumentId] = set()
+        for text in words(instruments):
+            for each in {series.venue for series in chosen}:
+                try:
+                    found = resolve(text, each, [one for one in known if one.venue == each])
+                except InvalidRequest:
+                    continue
+                ids.update(one.id for one in found)
+        chosen = [each for each in chosen if each.instrument_id in ids]
+    if held and not chosen:
+        names = ", ".join(sorted({str(each) for each in held})[:5])
+        raise SeriesNotFound(
+            f"The lake holds nothing that fits. It holds {len(held)} series: {names}"
+            f"{' ...' if len(held) > 5 else ''}. `lake status` lists them."
+        )
+    return sorted(chosen, key=str)
+
+
+def _status_rows(storage: Storage, chosen: Sequence[Series]) -> list[Row]:
+    from lake.storage.gaps import find_gaps
+
+    missing = Counter[Series]()
+    for gap in find_gaps(storage, chosen):
+        if gap.reason not in _NOT_EXPECTED:
+            missing[gap.series] += gap.missing_count
+    rows: list[Row] = []
+    for series in chosen:
+        parts = storage.catalog.partitions(series)
+        count = sum(part.rows for part in parts)
+        expected = count + missing[series]
+        rows.append(
+            {
+                "venue": series.venue.name,
+                "instrument": series.instrument_id.symbol,
+                "timeframe": series.timeframe,
+                "data_type": series.data_type,
+                "first_ts": min((part.min_ts for part in parts if part.min_ts), default=None),
+                "last_ts": max((part.max_ts for part in parts if part.max_ts), default=None),
+                "rows": count,
+                "missing": missing[series],
+                "completeness": round(count / expected, 6) if expected else None,
+                "files": len(parts),
+                "bytes": sum(part.bytes for part in parts),
+            }
+        )
+    return rows
+
+
+def _disk_rows(root: Path) -> list[Row]:
+    rows: list[Row] = []
+    for place in sorted(root.iterdir()):
+        files = [place] if place.is_file() else list(_files(place))
+        rows.append(
+            {
+                "place": place.name + ("/" if place.is_dir() else ""),
+                "files": len(files),
+                "bytes": sum(file.stat().st_size for file in files),
+            }
+        )
+    rows.append({"place": "(room left)", "files": None, "bytes": shutil.disk_usage(root).free})
+    return rows
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())

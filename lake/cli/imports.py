@@ -1,0 +1,129 @@
+"""import: vendors' archive files into the lake."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from lake.cli.arguments import HERE, Place
+from lake.cli.output import Row, print_error, print_rows, seconds_text, table_lines
+from lake.domain.identifiers import DataType, Venue
+from lake.domain.timeframe import TimeFrame
+
+if TYPE_CHECKING:
+    from lake.ingestion.imports import FileOutcome, ImportEvent, ImportReport
+
+
+def import_(
+    path: tuple[Path, ...],
+    *,
+    venue: Annotated[str | None, Parameter(name=["--venue", "--exchange"])] = None,
+    instrument: Annotated[str | None, Parameter(name=["--instrument"])] = None,
+    type_: Annotated[str | None, Parameter(name=["--type"])] = None,
+    timeframe: Annotated[str | None, Parameter(name=["--timeframe", "-t"])] = None,
+    timezone: str | None = None,
+    place: Place = HERE,
+    json: bool = False,
+) -> int:
+    """Store the rows of vendors' archive files: zips or CSVs, or folders of them.
+
+    The format is recognised; a file is stored wholly or not at all. Makes the lake where there
+    is none.
+
+    For example:
+
+      lake import ~/Downloads/BTCUSDT-1m-2024-01.zip
+
+      lake import archives/ --venue binanceusdm
+
+    Args:
+        path: Files and folders; a folder is searched for archives.
+        venue: Where the files' names do not say it, or to insist on one.
+        instrument: Likewise: code, id or ccxt symbol.
+        type_: Likewise: ohlcv.
+        timeframe: Likewise: 1m, 1h ...
+        timezone: The zone of the files' times, where they are not UTC.
+        json: Print one JSON object per file.
+    """
+    chosen_venue = None if venue is None else Venue(venue)
+    chosen_type = None if type_ is None else DataType.from_str(type_)
+    chosen_timeframe = None if timeframe is None else TimeFrame.from_str(timeframe)
+    from lake.ingestion.imports import import_files
+
+    with place.open_or_create() as storage:
+        report = import_files(
+            storage,
+            path,
+            venue=chosen_venue,
+            instrument=instrument,
+            data_type=chosen_type,
+            timeframe=chosen_timeframe,
+            timezone=timezone,
+            on_event=_Watch() if sys.stderr.isatty() else None,
+        )
+    _print_report(report, as_json=json)
+    return report.exit_code
+
+
+class _Watch:
+    """One line that is written over, on a terminal only: how many files are done."""
+
+    def __init__(self) -> None:
+        self._files = 0
+
+    def __call__(self, event: ImportEvent) -> None:
+        from lake.ingestion.imports import FileOutcome
+
+        if isinstance(event, FileOutcome):
+            self._files += 1
+            print(f"\r\x1b[K{self._files:,} files: {event.path.name}", end="", file=sys.stderr)
+
+
+def _print_report(report: ImportReport, *, as_json: bool) -> None:
+    from lake.ingestion.imports import FileState
+
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    rows = [_row(each) for each in report.files]
+    if as_json:
+        print_rows(rows, as_json=True, empty="")
+    else:
+        counts = ", ".join(
+            f"{report.count(state):,} {state.value}" for state in FileState if report.count(state)
+        )
+        print(
+            f"{report.rows_added:,} rows added, {report.rows_changed:,} changed "
+            f"in {seconds_text(report.seconds)}; files: {counts or 'none found'}"
+        )
+        if rows:
+            print("\n".join(table_lines([_short(row) for row in rows])))
+    for each in report.files:
+        if each.state is FileState.REFUSED:
+            print_error("lake import", each.reason)
+
+
+def _row(each: FileOutcome) -> Row:
+    series = each.series
+    return {
+        "file": str(each.path),
+        "state": each.state.value,
+        "venue": None if series is None else series.venue.name,
+        "instrument": None if series is None else series.instrument_id.symbol,
+        "timeframe": None if series is None else series.timeframe,
+        "data_type": None if series is None else series.data_type,
+        "start": None if each.window is None else each.window.start,
+        "end": None if each.window is None else each.window.end,
+        "rows": each.rows,
+        "rejected": each.rejected,
+        "notes": each.notes,
+        "reason": each.reason or None,
+    }
+
+
+def _short(row: Row) -> Row:
+    """For people: the file's name without its folder, and no reason, which stderr tells."""
+    short = {name: value for name, value in row.items() if name not in ("reason", "data_type")}
+    return short | {"file": Path(str(row["file"])).name}

@@ -1,0 +1,142 @@
+"""sql: a question to the lake, and its answer as a table or a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from lake.cli.arguments import HERE, Place
+from lake.cli.output import Row, print_rows
+from lake.errors import InvalidRequest, StorageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What a screen holds; --format csv prints all rows.
+_ROWS_SHOWN = 40
+Format = Literal["table", "csv", "json", "parquet"]
+
+
+def sql(
+    statement: str | None = None,
+    *,
+    file: Annotated[Path | None, Parameter(name=["--file", "-f"])] = None,
+    param: Annotated[list[str] | None, Parameter(name=["--param"])] = None,
+    format_: Annotated[Format | None, Parameter(name=["--format"])] = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    place: Place = HERE,
+    json: bool = False,
+) -> int:
+    """Answer SQL over the lake. It cannot write the lake.
+
+    For example:
+
+      lake sql "select instrument, count(*) from ohlcv_1h group by all"
+
+      lake sql "from ohlcv('BTCUSDT.BINANCE', '1m', since := '2024-01-01')" --format csv
+
+      lake sql -f report.sql --param day=2024-01-01 --output report.parquet
+
+    Args:
+        statement: DuckDB SQL; a dash reads it from stdin.
+        file: Read the SQL from this file.
+        param: A value for $name in the SQL: name=value; may be given several times.
+        format_: table (default), csv, json or parquet; else the ending of --output says it.
+        output: Write the answer to this file.
+        json: The same as --format json.
+    """
+    text = _text(statement, file)
+    chosen = _format("json" if json else format_, output)
+    values = _values(param or [])
+    answer = _answer(place.root(), text, values)
+    if output is None:
+        _print(answer, chosen)
+    else:
+        try:
+            _write(answer, chosen, output)
+        except OSError as error:
+            raise StorageError(f"The answer cannot be written to {output}: {error}.") from error
+        print(f"{answer.num_rows:,} rows written to {output.absolute()}", file=sys.stderr)
+    return 0
+
+
+def _text(statement: str | None, file: Path | None) -> str:
+    if (statement is None) == (file is None):
+        raise InvalidRequest('Give the SQL either as text or with -f FILE: lake sql "select 1".')
+    if file is not None:
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"{file} cannot be read: {error}.") from error
+    assert statement is not None
+    text = sys.stdin.read() if statement == "-" else statement
+    if not text.strip():
+        raise InvalidRequest('The SQL is empty. Write for example: lake sql "from ohlcv_1h".')
+    return text
+
+
+def _format(named: Format | None, output: Path | None) -> Format:
+    endings: dict[str, Format] = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
+    if output is None:
+        if named == "parquet":
+            raise InvalidRequest(
+                "Parquet cannot be printed. Say where to: --output answer.parquet."
+            )
+        return named or "table"
+    found = named or endings.get(output.suffix.lower())
+    if found is None or found == "table":
+        raise InvalidRequest(
+            f"{output} does not say its format. End it in .csv, .json or .parquet, "
+            "or give --format."
+        )
+    return found
+
+
+def _values(texts: list[str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise InvalidRequest(f"--param {text!r} is not name=value, for example day=2024-01-01.")
+        values[name] = value
+    return values
+
+
+def _answer(root: Path, text: str, values: dict[str, object]) -> pa.Table:
+    from lake.warehouse import Warehouse
+
+    with Warehouse.attach_live(root) as warehouse:
+        return warehouse.sql(text, values)
+
+
+def _print(answer: pa.Table, chosen: Format) -> None:
+    if chosen == "csv":
+        import pyarrow.csv as pa_csv
+
+        pa_csv.write_csv(answer, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    elif chosen == "json":
+        print_rows(answer.to_pylist(), as_json=True, empty="")
+    else:
+        rows: list[Row] = answer.slice(0, _ROWS_SHOWN).to_pylist()
+        print_rows(rows, as_json=False, empty="no rows")
+        if answer.num_rows > _ROWS_SHOWN:
+            more = answer.num_rows - _ROWS_SHOWN
+            print(f"... and {more:,} rows more; --format csv prints all", file=sys.stderr)
+
+
+def _write(answer: pa.Table, chosen: Format, output: Path) -> None:
+    if chosen == "csv":
+        import pyarrow.csv as pa_csv
+
+        pa_csv.write_csv(answer, output)
+    elif chosen == "parquet":
+        import pyarrow.parquet as pq
+
+        pq.write_table(answer, output, compression="zstd")
+    else:
+        with output.open("w", encoding="utf-8") as file:
+            print_rows(answer.to_pylist(), as_json=True, empty="", out=file)

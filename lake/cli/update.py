@@ -1,0 +1,154 @@
+"""update: brings what is held up to now, for cron."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from lake.cli.arguments import DIRECT, HERE, Line, Place, Span, utc_now, words
+from lake.cli.fetch import engine, request, require_venue
+from lake.cli.output import print_error, print_rows, table_lines
+from lake.cli.report import job_rows, print_failures
+from lake.domain.times import parse_moment
+from lake.errors import InvalidRequest, SourceError
+
+if TYPE_CHECKING:
+    from lake.cli.interrupt import Interrupts
+    from lake.config import Keep, Settings
+    from lake.ingestion import Request
+    from lake.storage.lake import Storage
+
+PARTLY_DONE = 4
+
+
+def update(
+    *,
+    venue: Annotated[str | None, Parameter(name=["--venue"])] = None,
+    type_: Annotated[str | None, Parameter(name=["--type"])] = None,
+    instrument: Annotated[list[str] | None, Parameter(name=["--instrument", "-p"])] = None,
+    max_time: str | None = None,
+    line: Line = DIRECT,
+    place: Place = HERE,
+    json: bool = False,
+) -> int:
+    """Bring every held series up to now: tails, holes that can be filled, young candles.
+
+    With [[keep]] in lake.toml, what is named there is held up to date as well. For cron: one
+    at a time per lake, and silent unless something was stored or failed.
+
+    For example:
+
+      lake update --data /srv/lake --max-time 50m
+
+    Args:
+        venue: Only this venue.
+        type_: Only this data type.
+        instrument: Only these: ids, codes or patterns.
+        max_time: Stop cleanly after so long: 50m, 2h, 30s.
+        json: Print one JSON object per series.
+    """
+    from lake.cli import interrupt
+    from lake.storage.exclusive import exclusive
+
+    root = place.root()
+    settings = line.settings(root)
+    limit = None if max_time is None else _seconds(max_time)
+    if venue is not None:
+        require_venue(venue)
+    with exclusive(root, "update") as alone:
+        if not alone:
+            print(f"another update of {root} is running; nothing to do here", file=sys.stderr)
+            return 0
+        with place.open() as storage:
+            return interrupt.run(
+                lambda interrupts: _update(
+                    storage,
+                    settings,
+                    interrupts,
+                    venue=venue,
+                    kind=type_,
+                    instruments=words(instrument or ()),
+                    max_time_s=limit,
+                    as_json=json,
+                )
+            )
+
+
+def _seconds(text: str) -> float:
+    now = utc_now()
+    seconds = (now - parse_moment(text, now=now)).total_seconds()
+    if seconds <= 0:
+        raise InvalidRequest(f"--max-time {text!r} is not a span. Write for example 50m or 2h.")
+    return seconds
+
+
+async def _update(
+    storage: Storage,
+    settings: Settings,
+    interrupts: Interrupts,
+    *,
+    venue: str | None,
+    kind: str | None,
+    instruments: Sequence[str],
+    max_time_s: float | None,
+    as_json: bool,
+) -> int:
+    from lake.cli.progress import progress_for
+    from lake.domain.identifiers import DataType, Venue
+    from lake.ingestion import Report
+    from lake.ingestion import update as bring_up_to_now
+
+    live = sys.stderr.isatty()
+    progress = progress_for()
+    chosen_venue = None if venue is None else Venue(venue)
+    started = time.monotonic()
+    reports: list[Report] = []
+    unplanned = 0
+    # Off a terminal an update is silent unless something was stored or failed.
+    async with engine(storage, settings, progress if live else None) as backfill:
+        interrupts.stop_with(backfill.stop)
+        if max_time_s is not None:
+            asyncio.get_running_loop().call_later(max_time_s, backfill.stop_in_time)
+        with progress:
+            for keep in settings.keep:
+                if chosen_venue not in (None, Venue(keep.venue)) or instruments:
+                    continue
+                try:
+                    reports.append(await backfill.run(await backfill.plan(_kept(keep))))
+                except SourceError as error:
+                    # One venue that is out of reach must not keep the others from being updated.
+                    print_error(f"lake update: {keep.venue}", str(error))
+                    unplanned += 1
+            reports.append(
+                await bring_up_to_now(
+                    storage,
+                    backfill,
+                    venue=chosen_venue,
+                    data_type=None if kind is None else DataType.from_str(kind),
+                    instruments=instruments,
+                )
+            )
+    report = Report(
+        tuple(job for each in reports for job in each.jobs),
+        requests=sum(each.requests for each in reports),
+        seconds=time.monotonic() - started,
+        interrupted=any(each.interrupted for each in reports),
+    )
+    if as_json:
+        print_rows(job_rows(report), as_json=True, empty="")
+    elif report.rows:
+        for text in table_lines([row for row in job_rows(report) if row["rows"]]):
+            print(text)
+    print_failures(report)
+    return report.exit_code or (PARTLY_DONE if unplanned else 0)
+
+
+def _kept(keep: Keep) -> Request:
+    return request(
+        keep.venue, keep.instruments, keep.timeframes, keep.type, Span(start=keep.start), False
+    )
