@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import UNBOUNDED, Span, timeframes, utc_now, words
+from lake.cli.arguments import HERE, UNBOUNDED, Place, Span, timeframes, utc_now, words
 from lake.cli.output import seconds_text
 from lake.domain.times import parse_moment
 from lake.errors import InvalidRequest
