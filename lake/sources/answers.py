@@ -1,0 +1,162 @@
+"""One readable answer to one request for candles, tried as often as the policy allows."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from lake.domain.ranges import TimeRange
+from lake.domain.timeframe import Grid
+from lake.domain.times import from_us, iso
+from lake.errors import SourceError
+from lake.sources.decode import Decoded
+from lake.sources.errors import Fault
+from lake.sources.validation import Checked, validate_candles
+
+_T = TypeVar("_T")
+
+
+class Ask(Protocol):
+    """One request for candles, throttled and classified.
+
+    Bounds are open times in microseconds, *last* inclusive. Without *first* the answer ends
+    at *last*; without *last* it starts at *first* and reaches past gaps.
+    """
+
+    async def __call__(self, first: int | None, last: int | None, limit: int) -> Decoded:
+        """The rows of one answer, as the venue gave them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how patiently a failed request is sent again.
+
+    Twelve attempts survive an outage of about a minute, and 40 % of faults.
+    """
+
+    attempts: int = 12
+    base_s: float = 0.1
+    longest_s: float = 30.0
+
+    def delay_s(self, failures: int) -> float:
+        """Full jitter: workers that failed together do not come back together."""
+        return random.uniform(0, min(self.longest_s, self.base_s * 2 ** (failures - 1)))
+
+    def tries(self, error: SourceError) -> int:
+        """How often in all a request that failed like this may be sent."""
+        bound = error.tries if isinstance(error, Fault) else None
+        if bound is not None:
+            return min(bound, self.attempts)
+        return self.attempts if error.retryable else 1
+
+    async def run(self, request: Callable[[], Awaitable[_T]]) -> _T:
+        """The first result of *request*, or its last error."""
+        failures = 0
+        while True:
+            try:
+                return await request()
+            except SourceError as error:
+                failures += 1
+                if failures >= self.tries(error):
+                    raise
+            await asyncio.sleep(self.delay_s(failures))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How one venue's answers are judged.
+
+    ``hole_answers`` must agree on a candle that is absent between others; ``open_ended`` says
+    whether a request may leave out its bounds.
+    """
+
+    grid: Grid
+    page_size: int
+    hole_answers: int
+    open_ended: bool
+    retry: Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One readable answer and the bounds it was asked with.
+
+    ``is_full`` says that it has as many rows as were asked for, so that more may follow;
+    ``now`` is the venue's time before it was asked.
+    """
+
+    checked: Checked
+    first_us: int | None
+    last_us: int | None
+    is_full: bool
+    now: datetime
+
+
+class Asker:
+    """Sends requests for one window and counts them."""
+
+    def __init__(self, ask: Ask, rules: Rules, now: Callable[[], Awaitable[datetime]]) -> None:
+        self._ask = ask
+        self._rules = rules
+        self._now = now
+        self.requests = 0
+
+    async def answer(self, first: int | None, last: int | None, limit: int) -> Answer:
+        """The answer for these bounds.
+
+        Raises:
+            SourceError: None of the attempts gave one that can be read.
+        """
+
+        async def once() -> Answer:
+            now = await self._now()
+            self.requests += 1
+            decoded = await self._ask(first, last, limit)
+            checked = self._checked(decoded, first, last, now)
+            return Answer(checked, first, last, decoded.table.num_rows >= limit, now)
+
+        return await self._rules.retry.run(once)
+
+    def _checked(
+        self, decoded: Decoded, first: int | None, last: int | None, now: datetime
+    ) -> Checked:
+        grid = self._rules.grid
+        # An open-ended answer may show the running candle, and one that just opened.
+        end = grid.next(grid.ceil(now)) if last is None else grid.next(from_us(last))
+        start = from_us(first or 0)
+        window = TimeRange(start, max(end, grid.next(start)))
+        checked = validate_candles(decoded.table, grid, window, closed_before=now, raw=decoded.raw)
+        if checked.conflicts:
+            raise SourceError(
+                f"The answer has different candles of one time ({iso(checked.conflicts[0])}).",
+                retryable=True,
+            )
+        return checked
+
+
+async def first_candle(asker: Asker, rules: Rules) -> datetime | None:
+    """The open of the first candle there is; None where there is none.
+
+    Believed when two answers with different bounds name it and none names an earlier one.
+
+    Raises:
+        SourceError: The answers kept differing.
+    """
+    named: list[datetime] = []
+    for turn in range(rules.retry.attempts):
+        answer = await asker.answer(turn, None, 1 + turn)
+        if answer.checked.rows.num_rows:
+            named.append(answer.checked.rows["ts"][0].as_py())
+            if named.count(min(named)) > 1:
+                return min(named)
+        elif turn >= 4 and not named:
+            return None
+    raise SourceError(
+        "Where the candles begin was asked for, but the answers differ each time. Start again "
+        "later.",
+        retryable=True,
+    )

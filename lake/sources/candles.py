@@ -1,0 +1,288 @@
+"""The strict fetch of one window of candles: a page is whole, explained, or an error.
+
+An absent candle is believed absent only when differently bounded answers agree, and reach past
+it where anything lies past it. An answer that lacks what is already known is faulty. It knows
+nothing of venues or HTTP: requests go through the function it is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lake.domain.coverage import Basis, Claim
+from lake.domain.ranges import TimeRange, range_or_none
+from lake.domain.rows import Note, Page, Rejected
+from lake.domain.schemas import OHLCV
+from lake.domain.times import EPOCH, from_us, iso, to_us
+from lake.errors import SourceError
+from lake.sources.answers import Answer, Ask, Asker, Rules
+
+# Where the venue shows nothing later, a lost tail looks like the end of data: more must agree.
+_ANSWERS_AT_THE_END = 5
+# Valid answers to one window; contradictions beyond that are the venue's, not chance.
+_MOST_ANSWERS = 60
+# Beyond this many holes a window's claims say one thing for all of them.
+_MOST_CLAIMS = 8
+
+
+@dataclass(slots=True)
+class Sightings:
+    """What all answers of a series have shown so far, for judging later ones.
+
+    ``nothing_after`` holds (first, asked at) of open-ended answers without any candle.
+    """
+
+    last_us: int | None = None
+    nothing_after: list[tuple[int, int]] = field(default_factory=list)
+
+    def saw(self, us: int) -> None:
+        """There is a candle at *us*."""
+        if self.last_us is None or us > self.last_us:
+            self.last_us = us
+        if self.nothing_after:
+            self.nothing_after = [each for each in self.nothing_after if each[0] > us]
+
+    def showed_nothing(self, first_us: int, asked_us: int) -> None:
+        """An answer said that nothing opens in ``[first, asked)``."""
+        if (self.last_us is None or self.last_us < first_us) and (
+            len(self.nothing_after) < _ANSWERS_AT_THE_END
+        ):
+            self.nothing_after.append((first_us, asked_us))
+
+    def count_nothing_at(self, slot: int) -> int:
+        """How many answers of other windows said that nothing opens at *slot* or later."""
+        return sum(first <= slot < asked for first, asked in self.nothing_after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Witness:
+    """What an answer says: the span it speaks about, and the open times it has there."""
+
+    start_us: int
+    end_us: int
+    times: frozenset[int]
+    rejected: frozenset[int]
+    shown_us: int
+    """The last candle in it, the running one included; -1 where there is none."""
+
+    def speaks_of(self, slot: int) -> bool:
+        return self.start_us <= slot < self.end_us and slot not in self.rejected
+
+    def agrees_with(self, known: Iterable[int]) -> bool:
+        """Whether it has every known candle of its span; one that does not is faulty."""
+        seen = self.times | self.rejected
+        return all(ts in seen for ts in known if self.start_us <= ts < self.end_us)
+
+
+class WindowFetch:
+    """The fetch of one window. Used once."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        window: TimeRange,
+        rules: Rules,
+        *,
+        now: Callable[[], Awaitable[datetime]],
+        settled_until: Callable[[datetime], datetime],
+        sightings: Sightings,
+    ) -> None:
+        """
+        Args:
+            ask: Sends one request.
+            window: What is wanted; at most a page of candles.
+            rules: How answers are judged.
+            now: The venue's time, at least.
+            settled_until: The moment up to which candles are final, for a venue's time.
+            sightings: Shared by all windows of the series.
+        """
+        self._asker = Asker(ask, rules, now)
+        self._window = window
+        self._rules = rules
+        self._now = now
+        self._settled_until = settled_until
+        self._sightings = sightings
+        self._witnesses: list[_Witness] = []
+        self._known: dict[int, dict[str, Any]] = {}
+        self._notes: dict[int, Note] = {}
+        self._rejections: Counter[Rejected] = Counter()
+        self._nothing: list[tuple[int, int]] = []
+
+    async def page(self) -> Page:
+        """The window's candles, with claims for what is answered beyond doubt.
+
+        Raises:
+            SourceError: No answer could be had, or answers kept contradicting one another.
+        """
+        grid, window = self._rules.grid, self._window
+        settled = self._settled_until(await self._now())
+        claimed = range_or_none(window.start, min(window.end, settled))
+        answer = await self._asker.answer(
+            to_us(grid.ceil(window.start)), to_us(grid.previous(window.end)), grid.count(window)
+        )
+        self._saw(answer)
+        rows, expected = answer.checked.rows, grid.count(claimed) if claimed else 0
+        if not answer.checked.rejected and _count_before(rows, claimed) == expected:
+            claims = (Claim(claimed, Basis.ANSWER),) if claimed else ()
+            return Page(window, rows, claims, (), answer.checked.notes, self._asker.requests)
+        self._learn(answer)
+        slots = [to_us(each) for each in grid.opens(claimed)] if claimed else []
+        while (doubt := self._doubt(slots)) is not None:
+            if len(self._witnesses) >= _MOST_ANSWERS:
+                raise SourceError(
+                    f"{_MOST_ANSWERS} answers for {window} contradict one another about "
+                    f"{iso(from_us(doubt))}. What was stored stays; start again later.",
+                    retryable=True,
+                )
+            answer = await self._ask_about(doubt)
+            self._saw(answer)
+            self._learn(answer)
+        return self._explained(claimed, slots)
+
+    def _saw(self, answer: Answer) -> None:
+        if answer.checked.rows.num_rows:
+            self._sightings.saw(answer.checked.rows["ts"][-1].value)
+
+    def _learn(self, answer: Answer) -> None:
+        """Take an answer apart: what it shows, and which span it speaks about."""
+        checked, grid = answer.checked, self._rules.grid
+        rows = {to_us(row["ts"]): row for row in checked.rows.to_pylist()}
+        self._known |= {us: row for us, row in rows.items() if from_us(us) in self._window}
+        self._notes |= {to_us(each.ts): each for each in checked.notes if each.ts in self._window}
+        odd = [each for each in checked.rejected if each.ts is None or each.ts in self._window]
+        self._rejections.update(set(odd))
+        shown = max(rows, default=-1)
+        if checked.running:
+            shown = max(shown, grid.floor_us(to_us(answer.now)))
+        start, end = answer.first_us, answer.last_us
+        if start is None:
+            start = min(rows, default=0) if answer.is_full else 0
+        if end is None and answer.is_full and rows:
+            end = max(rows)
+        closed = grid.floor_us(to_us(answer.now))
+        if answer.last_us is None and shown < 0 and not checked.rejected:
+            self._nothing.append((start, closed))
+        self._witnesses.append(
+            _Witness(
+                start,
+                closed if end is None else min(closed, grid.next_us(end)),
+                frozenset(rows),
+                frozenset(to_us(each.ts) for each in odd if each.ts),
+                shown,
+            )
+        )
+
+    def _doubt(self, slots: list[int]) -> int | None:
+        """The first open time about which the answers do not say enough; None: all is clear."""
+        odd = {to_us(each.ts) for each, times in self._rejections.items() if each.ts and times > 1}
+        honest = [each for each in self._witnesses if each.agrees_with(self._known)]
+        for slot in slots:
+            if slot not in self._known and slot not in odd and not self._is_absent(slot, honest):
+                return slot
+        if self._rejections and len(self._witnesses) == 1:
+            # Odd rows seen once may be the answer's fault and not the venue's.
+            return to_us(self._rules.grid.ceil(self._window.start))
+        return None
+
+    def _is_absent(self, slot: int, honest: list[_Witness]) -> bool:
+        speaking = [each for each in honest if each.speaks_of(slot)]
+        if self._is_something_beyond(slot):
+            return sum(each.shown_us > slot for each in speaking) >= self._rules.hole_answers
+        ended = self._sightings.count_nothing_at(slot)
+        return len(speaking) + ended >= _ANSWERS_AT_THE_END
+
+    def _is_something_beyond(self, slot: int) -> bool:
+        """Whether a later candle was seen that an answer about *slot* can reach."""
+        if self._rules.open_ended:
+            seen = (self._sightings.last_us or -1) > slot
+            return seen or any(each.shown_us > slot for each in self._witnesses)
+        reach = to_us(self._rules.grid.advance(from_us(slot), self._narrow // 2))
+        return any(slot < ts <= reach for each in self._witnesses for ts in each.times)
+
+    @property
+    def _narrow(self) -> int:
+        """Candles in a confirming request: a venue that caps pages lower still fits it."""
+        return max(4, self._rules.page_size // 4)
+
+    async def _ask_about(self, slot: int) -> Answer:
+        """One more answer about *slot*, with bounds that no earlier one had."""
+        grid, turn = self._rules.grid, len(self._witnesses)
+        near = max((ts for ts in self._known if ts < slot), default=slot)
+
+        def shifted(us: int, count: int) -> int:
+            return max(0, to_us(grid.advance(from_us(us), count)))
+
+        if not self._rules.open_ended:
+            start = max(near, shifted(slot, -self._narrow // 4))
+            first = shifted(start, -(turn % max(2, self._narrow // 4)))
+            return await self._asker.answer(first, shifted(first, self._narrow - 1), self._narrow)
+        size = self._rules.page_size
+        if turn % 3 or self._is_something_beyond(slot):
+            # Without an end the answer reaches past the hole, however long it is.
+            return await self._asker.answer(shifted(near, -turn), None, size)
+        return await self._asker.answer(None, shifted(slot, turn), size)
+
+    def _explained(self, claimed: TimeRange | None, slots: list[int]) -> Page:
+        # Only now, so that no answer counts twice for this window.
+        for first, asked in self._nothing:
+            self._sightings.showed_nothing(first, asked)
+        rows = pa.Table.from_pylist(
+            [self._known[us] for us in sorted(self._known)], schema=OHLCV.schema
+        )
+        lasting = [
+            each
+            for each, times in self._rejections.items()
+            if times > 1 and (each.ts is None or to_us(each.ts) not in self._known)
+        ]
+        return Page(
+            self._window,
+            rows,
+            tuple(self._claims(claimed, slots)) if claimed else (),
+            tuple(sorted(lasting, key=lambda each: (each.ts or EPOCH, each.raw))),
+            tuple(note for us, note in sorted(self._notes.items()) if us in self._known),
+            self._asker.requests,
+        )
+
+    def _claims(self, claimed: TimeRange, slots: list[int]) -> Iterator[Claim]:
+        """The claimed range, each hole with its own evidence while there are few."""
+        absent = [slot for slot in slots if slot not in self._known]
+        holes: list[list[int]] = []
+        for slot in absent:
+            if holes and self._rules.grid.next_us(holes[-1][-1]) == slot:
+                holes[-1].append(slot)
+            else:
+                holes.append([slot])
+        if len(holes) > _MOST_CLAIMS:
+            evidence = f"{len(self._witnesses)} answers agree"
+            yield Claim(claimed, Basis.ANSWER, evidence)
+            return
+        at = claimed.start
+        for hole in holes:
+            start, end = from_us(hole[0]), from_us(self._rules.grid.next_us(hole[-1]))
+            end = min(end, claimed.end)
+            if at < start:
+                yield Claim(TimeRange(at, start), Basis.ANSWER)
+            yield Claim(TimeRange(start, end), Basis.ANSWER, self._evidence(hole))
+            at = end
+        if at < claimed.end:
+            yield Claim(TimeRange(at, claimed.end), Basis.ANSWER)
+
+    def _evidence(self, hole: list[int]) -> str:
+        if self._is_something_beyond(hole[-1]):
+            return "later answers reach past it"
+        return "answers with other bounds end before it"
+
+
+def _count_before(rows: pa.Table, claimed: TimeRange | None) -> int:
+    """How many of the ascending *rows* lie in *claimed*, which starts where their window does."""
+    if claimed is None or rows.num_rows == 0:
+        return 0
+    times = rows["ts"].to_numpy()
+    return int(times.searchsorted(np.datetime64(claimed.end, "us")))

@@ -1,0 +1,315 @@
+"""Candles of one venue over ccxt: the REST source that ingestion talks to.
+
+It joins the capability table, the client, the venue's clock, the rate budget and the strict
+window fetch. It stores nothing, and knows no job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from lake.domain.identifiers import DataType, Instrument, Series, Venue
+from lake.domain.ranges import TimeRange, range_or_none
+from lake.domain.rows import Page, SourceTag
+from lake.domain.timeframe import Grid, TimeFrame
+from lake.domain.times import EPOCH
+from lake.errors import InvalidRequest
+from lake.sources.answers import Ask, Asker, Retry, Rules, first_candle
+from lake.sources.budget import Ledger
+from lake.sources.candles import Sightings, WindowFetch
+from lake.sources.capabilities import Capability, capability
+from lake.sources.connection import Connection
+from lake.sources.decode import Decoded, decode_unified
+from lake.sources.markets import instruments_of
+from lake.sources.transport import COST_SCALE, Call
+
+
+class CcxtSource:
+    """One venue, asked within the lake's rate budget. Use one per venue and process."""
+
+    def __init__(self, entry: Capability, line: Connection, tag: SourceTag, retry: Retry) -> None:
+        """Not for callers: see ``open``."""
+        self.tag = tag
+        self._entry = entry
+        self._line = line
+        self._retry = retry
+        self._sightings: dict[Series, Sightings] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        venue: Venue,
+        *,
+        base_url: str | None = None,
+        origin: str | None = None,
+        ledger: Ledger,
+        rate_share: float = 0.8,
+        on_wait: Callable[[str, float], None] | None = None,
+        retry: Retry | None = None,
+        timeout_s: float = 10.0,
+    ) -> Self:
+        """Connect to *venue* and read its clock.
+
+        Args:
+            venue: Any that ccxt knows.
+            base_url: Asked in place of the venue's hosts (a mirror, a proxy, ``lake serve``).
+            origin: What marks the rows; None takes ``venue``, or *base_url* where given.
+            ledger: The lake's shared account of spent weight.
+            rate_share: The part of the venue's limit that is ours, above 0 up to 1.
+            on_wait: Told why and for how many seconds requests wait.
+            retry: How failed requests are repeated.
+            timeout_s: For one request.
+
+        Raises:
+            InvalidRequest: The venue is unknown, or *rate_share* is not a share.
+            SourceError: The venue does not answer.
+        """
+        if not 0 < rate_share <= 1:
+            raise InvalidRequest(
+                f"A rate share of {rate_share:g} was asked for. Give a number above 0, up to 1."
+            )
+        entry, patience = capability(venue, DataType.OHLCV), retry or Retry()
+        line = Connection(
+            entry,
+            base_url=base_url,
+            ledger=ledger,
+            rate_share=rate_share,
+            on_wait=on_wait,
+            retry=patience,
+            timeout_s=timeout_s,
+        )
+        tag = SourceTag("ccxt", entry.rank, origin or base_url or "venue")
+        source = cls(entry, line, tag, patience)
+        try:
+            await source.server_time()
+        except BaseException:
+            await source.close()
+            raise
+        return source
+
+    async def close(self) -> None:
+        """Release connections. The source cannot be used afterwards."""
+        await self._line.close()
+
+    @property
+    def budget_share(self) -> float:
+        """The part of the venue's limit that is used in its current window (0 to 1)."""
+        return self._line.budget.used_share
+
+    @property
+    def budget_state(self) -> tuple[float, float]:
+        """The used share (0 to 1), and for how many seconds requests have been waiting."""
+        return self._line.budget.used_share, self._line.budget.waiting_s
+
+    async def server_time(self) -> datetime:
+        """The venue's time, at least (naive UTC); asked of the venue about once a minute."""
+        return await self._line.server_time()
+
+    async def instruments(self) -> list[Instrument]:
+        """Everything the venue lists, ascending by code.
+
+        Raises:
+            SourceError: The list could not be had.
+        """
+        markets = await self._line.markets()
+        mode = self._line.client.precisionMode
+        return instruments_of(self._entry.venue, markets, precision_mode=mode)
+
+    def check(self, instrument: Instrument, series: Series) -> None:
+        """Refuse what the venue cannot give, before anything is fetched.
+
+        Raises:
+            InvalidRequest: The timeframe is lacking, or the unit of volume is not known.
+        """
+        entry = self._entry
+        if (
+            not self._line.client.has.get("fetchOHLCV")
+            or self._line.client.has["fetchOHLCV"] == "emulated"
+        ):
+            raise InvalidRequest(
+                f"Candles of {entry.venue} were asked for, but it gives none. "
+                "`lake sources` lists what each venue has."
+            )
+        offered = self._timeframes()
+        if series.timeframe not in offered:
+            names = " ".join(each.value for each in TimeFrame if each in offered)
+            raise InvalidRequest(
+                f"{series.timeframe} candles of {instrument.id} were asked for, but "
+                f"{entry.venue} has only: {names}."
+            )
+        unit = (entry.volume_units or {}).get(instrument.kind)
+        if unit is None:
+            raise InvalidRequest(
+                f"Candles of {instrument.id} were asked for, but in what unit {entry.venue} "
+                f"counts the volume of {instrument.kind.value} contracts is not known, so it "
+                "cannot be stored in the base asset. Import the vendor's archives instead."
+            )
+        if unit == "contracts" and instrument.contract_size is None:
+            raise InvalidRequest(
+                f"Candles of {instrument.id} were asked for, but its contract size is unknown, "
+                "so contracts cannot be turned into amounts. Refresh the instrument list."
+            )
+
+    def obtainable(self, series: Series, *, now: datetime) -> tuple[TimeRange | None, str]:
+        """The range that the venue can give at all, and why not more (empty: no bound)."""
+        grid, depth = _grid(series), self._entry.depth_candles
+        if depth is None:
+            return range_or_none(EPOCH, now), ""
+        # The oldest of them may drop off while the backfill runs.
+        start = grid.advance(grid.floor(now), 1 - depth)
+        why = self._entry.depth_reason.format(venue=self._entry.venue, count=depth)
+        return range_or_none(start, now), why
+
+    def settled_until(self, series: Series, *, now: datetime) -> datetime:
+        """Up to where candles are final at the venue's time *now*; on the grid."""
+        return _grid(series).floor(now - self._entry.settle_after)
+
+    def windows(self, series: Series, window: TimeRange) -> list[TimeRange]:
+        """*window* in closed windows of at most one page, ascending."""
+        grid, size = _grid(series), self._page_size(series)
+        pieces, start = [], window.start
+        while start < window.end:
+            end = min(window.end, grid.advance(grid.ceil(start), size))
+            pieces.append(TimeRange(start, end))
+            start = end
+        return pieces
+
+    def cost(self, series: Series, window: TimeRange) -> tuple[int, int]:
+        """Requests and weight that *window* takes, when nothing goes wrong."""
+        pieces = self.windows(series, window)
+        if (raw := self._entry.raw) is None:
+            return len(pieces), len(pieces) * COST_SCALE
+        grid = _grid(series)
+        return len(pieces), sum(raw.weight(max(1, grid.count(each))) for each in pieces)
+
+    def seconds(self, weight: int) -> float:
+        """How long the rate budget makes *weight* take."""
+        return self._line.budget.seconds(weight)
+
+    async def first_available(self, instrument: Instrument, series: Series) -> datetime | None:
+        """The open of the venue's first candle; None where it has none or cannot say.
+
+        Raises:
+            SourceError: The venue did not answer, or never twice the same.
+        """
+        if self._entry.raw is None:
+            return None
+        rules = self._rules(series)
+        asker = Asker(self._ask(instrument, series), rules, self.server_time)
+        return await first_candle(asker, rules)
+
+    async def candles(self, instrument: Instrument, series: Series, window: TimeRange) -> Page:
+        """The candles of one window of ``windows``, whole and explained.
+
+        Raises:
+            SourceError: They could not be had; nothing of the window is claimed.
+        """
+        fetch = WindowFetch(
+            self._ask(instrument, series),
+            window,
+            self._rules(series),
+            now=self.server_time,
+            settled_until=lambda now: self.settled_until(series, now=now),
+            sightings=self._sightings.setdefault(series, Sightings()),
+        )
+        return await fetch.page()
+
+    # How requests are made.
+
+    def _ask(self, instrument: Instrument, series: Series) -> Ask:
+        what = f"Candles of {instrument.id}, {series.timeframe}"
+        timeframe = series.timeframe
+        assert timeframe is not None
+        if (raw := self._entry.raw) is None:
+            return self._unified_ask(instrument, timeframe, what)
+        method = getattr(self._line.client, raw.method)
+
+        async def ask(first: int | None, last: int | None, limit: int) -> Decoded:
+            request: dict[str, Any] = {
+                "symbol": instrument.native_id,
+                "interval": timeframe.ccxt,
+                "limit": limit,
+            }
+            if first is not None:
+                request["startTime"] = first // 1_000
+            if last is not None:
+                request["endTime"] = last // 1_000
+            call = Call(weight=raw.weight(limit), raw=True, candles=True)
+            body = await self._line.send(call, what, method, request)
+            return raw.decode(body, instrument)
+
+        return ask
+
+    def _unified_ask(self, instrument: Instrument, timeframe: TimeFrame, what: str) -> Ask:
+        units = self._entry.volume_units or {}
+        scale = 1.0
+        if units.get(instrument.kind) == "contracts":
+            scale = instrument.contract_size or 1.0
+        longest_ms = timeframe.nominal_us // 1_000
+
+        async def ask(first: int | None, last: int | None, limit: int) -> Decoded:
+            await self._line.load_markets()
+            assert first is not None
+            assert last is not None
+            until = last // 1_000 + longest_ms - 1
+            rows = await self._line.send(
+                Call(candles=True),
+                what,
+                self._line.client.fetch_ohlcv,
+                instrument.symbol,
+                timeframe.ccxt,
+                first // 1_000,
+                limit,
+                {"until": until},
+            )
+            # Venues differ in what their bounds include; what was not asked for is no fault.
+            if isinstance(rows, list):
+                rows = [each for each in rows if not _is_beside(each, first, last)]
+            return decode_unified(rows, scale)
+
+        return ask
+
+    # What the table says of a series.
+
+    def _rules(self, series: Series) -> Rules:
+        return Rules(
+            grid=_grid(series),
+            page_size=self._page_size(series),
+            hole_answers=self._entry.hole_answers,
+            open_ended=self._entry.raw is not None,
+            retry=self._retry,
+        )
+
+    def _page_size(self, series: Series) -> int:
+        longest, size = self._entry.longest_window, self._entry.page_size
+        if longest is None or series.timeframe is None:
+            return size
+        step = timedelta(microseconds=series.timeframe.nominal_us)
+        return max(1, min(size, longest // step))
+
+    def _timeframes(self) -> set[TimeFrame]:
+        if self._entry.timeframes is not None:
+            return set(self._entry.timeframes)
+        found = set()
+        for name in self._line.client.timeframes or {}:
+            try:
+                found.add(TimeFrame.from_str(name))
+            except InvalidRequest:
+                continue
+        return found
+
+
+def _grid(series: Series) -> Grid:
+    grid = series.grid
+    assert grid is not None, f"{series} has no grid"
+    return grid
+
+
+def _is_beside(row: Any, first: int, last: int) -> bool:
+    """Whether a unified row opens outside the bounds; rows without a readable time do not."""
+    try:
+        return not first <= int(row[0]) * 1_000 <= last
+    except (TypeError, ValueError, IndexError):
+        return False

@@ -1,0 +1,177 @@
+"""The line to one venue: requests in and answers out, its clock and its budget kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from lake.domain.identifiers import Venue
+from lake.errors import SourceError
+from lake.sources import transport
+from lake.sources.answers import Retry
+from lake.sources.budget import Budget, Ledger, Limit
+from lake.sources.capabilities import Capability
+from lake.sources.clock import VenueClock
+from lake.sources.errors import Fault, classify
+from lake.sources.transport import COST_SCALE, Call, perform
+
+_UNIT_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
+# Venues without windows of their own are asked evenly: in short windows, with no burst.
+_EVEN_WINDOW_S = 10.0
+_EVEN_BURST = 0.05
+# Where a venue says "slow down" and not for how long, each pause is twice the one before.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+
+
+class Connection:
+    """A ccxt client with our budget, clock and error classes around it."""
+
+    def __init__(
+        self,
+        entry: Capability,
+        *,
+        base_url: str | None,
+        ledger: Ledger,
+        rate_share: float,
+        on_wait: Callable[[str, float], None] | None,
+        retry: Retry,
+        timeout_s: float,
+    ) -> None:
+        self.venue: Venue = entry.venue
+        self._raw = entry.raw
+        self._retry = retry
+        self._clock = VenueClock()
+        self.budget = Budget(
+            ledger,
+            self.venue.name if base_url is None else f"{self.venue.name} at {base_url}",
+            limit=entry.limit,
+            share=rate_share,
+            now_s=self._clock.likely_s,
+            guard_s=lambda: self._clock.uncertainty_s,
+            on_wait=on_wait,
+        )
+        self.client = transport.connect(
+            self.venue.ccxt_id,
+            base_url=base_url,
+            budget=self.budget,
+            timeout_s=timeout_s,
+            options=entry.options or {},
+        )
+        if self._raw is None:
+            units = _EVEN_WINDOW_S * 1_000 / max(1.0, float(self.client.rateLimit))
+            weight = max(1, round(units * COST_SCALE))
+            self.budget.limit = Limit(weight, _EVEN_WINDOW_S, _EVEN_BURST, guard_s=0.0)
+        self._in_flight = asyncio.Semaphore(entry.concurrency)
+        self._measuring = asyncio.Lock()
+        self._loading = asyncio.Lock()
+        self._pause_s = _FIRST_PAUSE_S
+
+    async def close(self) -> None:
+        """Release what the client holds open."""
+        await transport.close(self.client)
+
+    async def send(self, call: Call, what: str, method: Any, *args: Any) -> Any:
+        """One request by a ccxt *method*; every way it can fail ends as a ``SourceError``."""
+        async with self._in_flight:
+            return await self._send(call, what, method, *args)
+
+    async def _send(self, call: Call, what: str, method: Any, *args: Any) -> Any:
+        sent = time.monotonic()
+        try:
+            answer = await perform(call, method, *args)
+        except Exception as error:
+            fault = classify(error, call.exchanged, what)
+            self._slow_down(fault)
+            raise fault from (None if fault is error else error)
+        self._pause_s = _FIRST_PAUSE_S
+        if not self._tells_time():
+            self._read_date(call, sent)
+        return answer
+
+    def _slow_down(self, fault: SourceError) -> None:
+        """Make all workers pause: as long as the venue says, else longer each time."""
+        if not isinstance(fault, Fault) or not fault.slow_down:
+            return
+        if fault.resume_at is not None:
+            self.budget.pause_until(fault.resume_at)
+        elif fault.retry_after_s is not None:
+            self.budget.pause(fault.retry_after_s)
+        else:
+            self.budget.pause(self._pause_s)
+            self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
+
+    async def markets(self) -> list[Any]:
+        """ccxt's market structures: all that the venue lists."""
+        if self._raw is None:
+            await self.load_markets()
+            return list(self.client.markets.values())
+        raw, what = self._raw, f"Listing the instruments of {self.venue}"
+        method = getattr(self.client, raw.info_method)
+        call = Call(weight=raw.info_weight)
+        info = await self._retry.run(lambda: self.send(call, what, method, {}))
+        if not isinstance(info, dict) or not isinstance(info.get("symbols"), list):
+            raise SourceError(f"{what}: the answer holds no list of symbols.", retryable=True)
+        self._adopt_limit(info)
+        return [self.client.parse_market(each) for each in info["symbols"]]
+
+    async def load_markets(self) -> None:
+        """Give ccxt's unified methods the market table that they want; once is enough."""
+        async with self._loading:
+            if not self.client.markets:
+                what = f"Listing the instruments of {self.venue}"
+                await self._retry.run(lambda: self._send(Call(), what, self.client.load_markets))
+
+    async def server_time(self) -> datetime:
+        """The venue's time, at least; asked of the venue about once a minute."""
+        if self._clock.is_stale:
+            async with self._measuring:
+                if self._clock.is_stale:
+                    await self._measure()
+        return self._clock.now()
+
+    async def _measure(self) -> None:
+        if not self._tells_time():
+            # No call tells the time, but every answer carries a Date.
+            await self.load_markets()
+            return
+        raw, what = self._raw, f"Asking {self.venue} for its time"
+
+        async def ask() -> None:
+            sent = time.monotonic()
+            # Without a clock the budget cannot be counted yet, so this does not wait for it.
+            if raw is None:
+                answer = await self._send(Call(weight=0), what, self.client.fetch_time)
+            else:
+                answer = await self._send(
+                    Call(weight=0), what, getattr(self.client, raw.time_method), {}
+                )
+                answer = _millis(answer.get("serverTime")) if isinstance(answer, dict) else None
+            if not isinstance(answer, int | float) or answer <= 0:
+                raise SourceError(f"{what}: it answered {answer!r}.", retryable=True)
+            self._clock.measured(float(answer), sent=sent, received=time.monotonic())
+
+        await self._retry.run(ask)
+
+    def _tells_time(self) -> bool:
+        return self._raw is not None or bool(self.client.has.get("fetchTime"))
+
+    def _read_date(self, call: Call, sent: float) -> None:
+        if (date := call.exchanged.header("date")) is not None:
+            stamp = parsedate_to_datetime(date).timestamp() * 1_000
+            self._clock.measured(stamp, sent=sent, received=time.monotonic())
+
+    def _adopt_limit(self, info: dict[str, Any]) -> None:
+        """Take over the weight limit that the venue names; none named means none set."""
+        self.budget.limit = None
+        for each in info.get("rateLimits", []):
+            if each.get("rateLimitType") == "REQUEST_WEIGHT":
+                span = _UNIT_S.get(each.get("interval"), 60) * int(each.get("intervalNum", 1))
+                self.budget.limit = Limit(int(each["limit"]), float(span))
+
+
+def _millis(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
