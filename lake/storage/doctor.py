@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from lake.domain.jobs import JobState
 from lake.domain.partitions import Partition
 from lake.domain.schemas import ROW_SPECS
@@ -207,9 +209,7 @@ def _inner_problem(path: Path, info: PartitionInfo) -> _Problem | None:
     if held.sha256 != info.sha256:
         return _Problem("altered since it was written (sha256 differs)", _TAKE_AWAY, take_away)
     rows = held.rows
-    codes = key_codes(rows, spec)
-    codes.sort()
-    if not is_increasing(codes) or not sort_rows(rows, spec).equals(rows):
+    if not is_increasing(np.sort(key_codes(rows, spec))) or not sort_rows(rows, spec).equals(rows):
         return _Problem("rows out of order, or keys twice", _TAKE_AWAY, take_away)
     moments = micros(rows["ts"])
     bounds = (to_us(info.min_ts), to_us(info.max_ts)) if info.min_ts and info.max_ts else None
