@@ -178,6 +178,7 @@ class Budget:
             self.waiting_s = 0.0
             while (wait := self._try(weight)) > 0:
                 self.waiting_s += wait
+                self._require_hope()
                 await self._sleep(wait)
             self.waiting_s = 0.0
             return self._window
@@ -274,6 +275,17 @@ class Budget:
     def _window_at(self, now_s: float) -> int:
         assert self.limit is not None
         return int(now_s // self.limit.window_s)
+
+    def _require_hope(self) -> None:
+        """Others may use up every window, or another process count in a future one."""
+        longest = LONGEST_PAUSE_S + 3 * (self.limit.window_s if self.limit else 0.0)
+        if self.waiting_s > longest:
+            raise SourceError(
+                f"Nothing of the rate limit of {self._account} was free for "
+                f"{self.waiting_s / 60:.0f} minutes: others use all of it. What was stored "
+                "stays; start the job again later.",
+                retryable=True,
+            )
 
     def _banned(self, seconds: float) -> float:
         if seconds > LONGEST_PAUSE_S:

@@ -14,6 +14,10 @@ from lake.domain.times import from_us
 
 # Quartz drifts by some 50 us a second; measuring every minute keeps that below 3 ms.
 REMEASURE_S = 60.0
+# A Date header tells whole seconds; what it contradicts by more than this has jumped.
+_DATE_SLACK_S = 1.5
+# Dates are doubted at most so often, since each doubt costs a request.
+_DOUBT_EVERY_S = 0.25
 
 
 class VenueClock:
@@ -30,11 +34,20 @@ class VenueClock:
         self._likely_s = 0.0
         self._uncertainty_s = 0.0
         self._measured: float | None = None
+        self._doubted = False
+        self._dates_lie = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the clock was ever measured."""
+        return self._measured is not None
 
     @property
     def is_stale(self) -> bool:
-        """Whether the clock was never measured, or too long ago."""
-        return self._measured is None or self._monotonic() - self._measured > REMEASURE_S
+        """Whether the clock was never measured, too long ago, or is in doubt."""
+        if self._measured is None or self._doubted:
+            return True
+        return self._monotonic() - self._measured > REMEASURE_S
 
     @property
     def uncertainty_s(self) -> float:
@@ -43,10 +56,23 @@ class VenueClock:
 
     def measured(self, venue_ms: float, *, sent: float, received: float) -> None:
         """Take over the venue's time *venue_ms*, asked and answered at these monotonic times."""
+        likely_s = venue_ms / 1_000 - (sent + received) / 2
+        if self._doubted and abs(likely_s - self._likely_s) < _DATE_SLACK_S:
+            # The clock was right: something on the way keeps old Date headers.
+            self._dates_lie = True
+        self._doubted = False
         self._floor_s = venue_ms / 1_000 - received
-        self._likely_s = venue_ms / 1_000 - (sent + received) / 2
+        self._likely_s = likely_s
         self._uncertainty_s = (received - sent) / 2
         self._measured = received
+
+    def doubt(self, date_s: float, *, sent: float, received: float) -> None:
+        """Compare with a Date header: a clock that jumped (or we slept) is measured again."""
+        if self._dates_lie or self._measured is None or self._doubted:
+            return
+        early = date_s < self._likely_s + sent - _DATE_SLACK_S
+        late = date_s > self._likely_s + received + _DATE_SLACK_S
+        self._doubted = (early or late) and received - self._measured > _DOUBT_EVERY_S
 
     def now(self) -> datetime:
         """The venue's time, at least (naive UTC)."""

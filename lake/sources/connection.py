@@ -23,6 +23,7 @@ _UNIT_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 # Venues without windows of their own are asked evenly: in short windows, with no burst.
 _EVEN_WINDOW_S = 10.0
 _EVEN_BURST = 0.05
+_TRIES_AT_FIRST = 4
 # Where a venue says "slow down" and not for how long, each pause is twice the one before.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
@@ -69,6 +70,7 @@ class Connection:
         self._measuring = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._pause_s = _FIRST_PAUSE_S
+        self._date: tuple[str, float] = ("", 0.0)
 
     async def close(self) -> None:
         """Release what the client holds open."""
@@ -88,8 +90,7 @@ class Connection:
             self._slow_down(fault)
             raise fault from (None if fault is error else error)
         self._pause_s = _FIRST_PAUSE_S
-        if not self._tells_time():
-            self._read_date(call, sent)
+        self._read_date(call, sent)
         return answer
 
     def _slow_down(self, fault: SourceError) -> None:
@@ -109,14 +110,19 @@ class Connection:
         if self._raw is None:
             await self.load_markets()
             return list(self.client.markets.values())
-        raw, what = self._raw, f"Listing the instruments of {self.venue}"
-        method = getattr(self.client, raw.info_method)
-        call = Call(weight=raw.info_weight)
-        info = await self._retry.run(lambda: self.send(call, what, method, {}))
-        if not isinstance(info, dict) or not isinstance(info.get("symbols"), list):
-            raise SourceError(f"{what}: the answer holds no list of symbols.", retryable=True)
-        self._adopt_limit(info)
-        return [self.client.parse_market(each) for each in info["symbols"]]
+        what = f"Listing the instruments of {self.venue}"
+        weight = self._raw.info_weight
+
+        async def ask() -> list[Any]:
+            call = Call(weight=weight)
+            markets = await self.send(call, what, self.client.fetch_markets)
+            info = call.parsed
+            if not isinstance(info, dict) or not isinstance(info.get("symbols"), list):
+                raise SourceError(f"{what}: the answer has no list of symbols.", retryable=True)
+            self._adopt_limit(info)
+            return list(markets)
+
+        return await self._retry.run(ask)
 
     async def load_markets(self) -> None:
         """Give ccxt's unified methods the market table that they want; once is enough."""
@@ -141,16 +147,21 @@ class Connection:
         raw, what = self._raw, f"Asking {self.venue} for its time"
 
         async def ask() -> None:
-            sent = time.monotonic()
             # Without a clock the budget cannot be counted yet, so this does not wait for it.
-            if raw is None:
-                answer = await self._send(Call(weight=0), what, self.client.fetch_time)
-            else:
-                answer = await self._send(
-                    Call(weight=0), what, getattr(self.client, raw.time_method), {}
-                )
-                answer = _millis(answer.get("serverTime")) if isinstance(answer, dict) else None
-            if not isinstance(answer, int | float) or answer <= 0:
+            call, sent = Call(weight=0), time.monotonic()
+            try:
+                if raw is None:
+                    answer = await self._send(call, what, self.client.fetch_time)
+                else:
+                    method = getattr(self.client, raw.time_method)
+                    answer = await self._send(call, what, method, {})
+                    answer = answer.get("serverTime") if isinstance(answer, dict) else None
+            except Fault as fault:
+                if fault.unreachable and not self._clock.is_set:
+                    # Who has no network wants to hear it now, not in a minute.
+                    fault.tries = _TRIES_AT_FIRST
+                raise
+            if isinstance(answer, bool) or not isinstance(answer, int | float) or answer <= 0:
                 raise SourceError(f"{what}: it answered {answer!r}.", retryable=True)
             self._clock.measured(float(answer), sent=sent, received=time.monotonic())
 
@@ -160,9 +171,18 @@ class Connection:
         return self._raw is not None or bool(self.client.has.get("fetchTime"))
 
     def _read_date(self, call: Call, sent: float) -> None:
-        if (date := call.exchanged.header("date")) is not None:
-            stamp = parsedate_to_datetime(date).timestamp() * 1_000
-            self._clock.measured(stamp, sent=sent, received=time.monotonic())
+        if (date := call.exchanged.header("date")) is None:
+            return
+        received = time.monotonic()
+        if date != self._date[0]:
+            try:
+                self._date = (date, parsedate_to_datetime(date).timestamp())
+            except ValueError:
+                return
+        if self._tells_time():
+            self._clock.doubt(self._date[1], sent=sent, received=received)
+        else:
+            self._clock.measured(self._date[1] * 1_000, sent=sent, received=received)
 
     def _adopt_limit(self, info: dict[str, Any]) -> None:
         """Take over the weight limit that the venue names; none named means none set."""
@@ -171,7 +191,3 @@ class Connection:
             if each.get("rateLimitType") == "REQUEST_WEIGHT":
                 span = _UNIT_S.get(each.get("interval"), 60) * int(each.get("intervalNum", 1))
                 self.budget.limit = Limit(int(each["limit"]), float(span))
-
-
-def _millis(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None

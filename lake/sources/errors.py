@@ -6,18 +6,23 @@ one class to what passes (5xx) and to what does not (451), and bare errors to sh
 
 from __future__ import annotations
 
+import importlib
 import re
+import socket
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
+
+import aiohttp
 
 from lake.domain.times import epoch_us, from_us, utc
 from lake.errors import SourceError
 
 # One try may have met a passing proxy; a second refusal is the venue's answer.
 _TRIES_WHEN_REFUSED = 2
+# Load balancers lose a path for a moment now and then; a wrong address stays wrong.
+_TRIES_WHEN_ABSENT = 4
 _BAN_END = re.compile(r"banned until (\d{10,16})")
 # Codes that ccxt gives a bare ExchangeError and that pass: bybit's 10016 (internal error),
 # 10000 (timeout), 10006 (too many visits).
@@ -31,6 +36,7 @@ class Fault(SourceError):
         tries: The bound, or None where only the retry policy bounds it.
         resume_at: The venue's time from which requests are welcome again.
         slow_down: Whether it is about our rate, so that all workers have to pause.
+        unreachable: Whether no connection came about at all.
     """
 
     def __init__(
@@ -42,11 +48,13 @@ class Fault(SourceError):
         tries: int | None = None,
         resume_at: datetime | None = None,
         slow_down: bool = False,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(message, retryable=retryable, retry_after_s=retry_after_s)
         self.tries = tries
         self.resume_at = resume_at
         self.slow_down = slow_down
+        self.unreachable = unreachable
 
 
 @dataclass(slots=True)
@@ -88,9 +96,9 @@ def classify(error: BaseException, exchanged: Exchanged, what: str) -> SourceErr
         return _slow_down(exchanged, what, reason)
     if status == 404:
         return Fault(
-            f"{what}: not found there (HTTP 404): {reason}",
+            f"{what}: not found there (HTTP 404). Is the --base-url right? {reason}",
             retryable=False,
-            tries=_TRIES_WHEN_REFUSED,
+            tries=_TRIES_WHEN_ABSENT,
         )
     if status is not None and status >= 500:
         return Fault(f"{what}: the venue failed (HTTP {status}): {reason}", retryable=True)
@@ -110,6 +118,13 @@ def classify(error: BaseException, exchanged: Exchanged, what: str) -> SourceErr
         )
     if isinstance(error, _ccxt_errors("BaseError")) and _is_final(error, exchanged):
         return Fault(f"{what}: {reason}", retryable=False)
+    if _is_unreachable(error):
+        return Fault(
+            f"{what}: no connection: {reason} Check the network, HTTPS_PROXY and --base-url. "
+            "What was stored stays.",
+            retryable=True,
+            unreachable=True,
+        )
     # Broken connections, timeouts, short bodies, maintenance, garbled answers: these pass.
     return Fault(f"{what}: {reason}", retryable=True)
 
@@ -159,15 +174,19 @@ def _is_final(error: BaseException, exchanged: Exchanged) -> bool:
     return not _passes(exchanged)
 
 
+def _is_unreachable(error: BaseException) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, socket.gaierror | aiohttp.ClientConnectorError)
+
+
 def _passes(exchanged: Exchanged) -> bool:
     return _PASSING_CODES.search(exchanged.text) is not None
 
 
 @cache
 def _ccxt_errors(*names: str) -> tuple[type[BaseException], ...]:
-    import ccxt.base.errors
-
-    module: Any = ccxt.base.errors
+    # ccxt puts lists of its own over the names of its modules, so the import system is asked.
+    module = importlib.import_module("ccxt.base.errors")
     return tuple(getattr(module, name) for name in names)
 
 

@@ -40,6 +40,8 @@ class Call:
             for the budget.
         raw: Whether the body is wanted as bytes instead of what ccxt makes of it.
         candles: Whether an empty JSON object cannot be an answer to it.
+        window, spent: Where the budget booked it, and how much.
+        parsed: What the last answer's JSON said, where it was not raw.
     """
 
     weight: int | None = None
@@ -47,6 +49,7 @@ class Call:
     candles: bool = False
     window: int = -1
     spent: int = 0
+    parsed: Any = None
     exchanged: Exchanged = field(default_factory=Exchanged)
 
 
@@ -143,7 +146,7 @@ class _Transport:
     async def fetch(
         self: Any, url: str, method: str = "GET", headers: Any = None, body: Any = None
     ) -> Any:
-        from ccxt.base import errors as ccxt_errors
+        from ccxt.base.errors import ExchangeNotAvailable, NetworkError, RequestTimeout
 
         call = _CALL.get() or Call()
         sent = self.prepare_request_headers(headers)
@@ -166,16 +169,14 @@ class _Transport:
                 exchanged.headers = {name.lower(): text for name, text in response.headers.items()}
                 content = await response.read()
         except socket.gaierror as error:
-            raise ccxt_errors.ExchangeNotAvailable(f"no such host: {url}") from error
+            raise ExchangeNotAvailable(f"no such host: {url}") from error
         except TimeoutError as error:
-            raise ccxt_errors.RequestTimeout(
-                f"no answer within {self.timeout / 1_000:g} s"
-            ) from error
+            raise RequestTimeout(f"no answer within {self.timeout / 1_000:g} s") from error
         except aiohttp.ClientConnectionError as error:
-            raise ccxt_errors.ExchangeNotAvailable(f"no connection: {error}") from error
+            raise ExchangeNotAvailable(str(error)) from error
         except aiohttp.ClientError as error:
             # ccxt calls these a bare ExchangeError, as if the venue had refused the request.
-            raise ccxt_errors.NetworkError(f"the answer broke off: {error}") from error
+            raise NetworkError(f"the answer broke off: {error}") from error
         finally:
             used = exchanged.headers.get(_USED_WEIGHT, "")
             self.lake_budget.answered(
@@ -196,7 +197,7 @@ class _Transport:
         reason: str,
     ) -> Any:
         """What ccxt makes of an answer, with a refusal of all that is no answer at all."""
-        from ccxt.base import errors as ccxt_errors
+        from ccxt.base.errors import ExchangeNotAvailable
 
         exchanged, status = call.exchanged, call.exchanged.status
         text = content.decode("utf-8", "replace")
@@ -210,11 +211,12 @@ class _Transport:
         self.handle_http_status_code(status, reason, url, method, text)
         assert status is not None
         if not 200 <= status < 300:
-            raise ccxt_errors.ExchangeNotAvailable(f"HTTP {status} {reason} {text[:200]}")
+            raise ExchangeNotAvailable(f"HTTP {status} {reason} {text[:200]}")
         if parsed is None:
             raise refused(content, "is not JSON")
         if call.candles and parsed == {}:
             raise refused(content, "holds nothing")
+        call.parsed = parsed
         return content if call.raw else parsed
 
 
