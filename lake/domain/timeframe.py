@@ -180,7 +180,13 @@ def grid_of(venue: Venue, timeframe: TimeFrame) -> Grid:
 
 # Where a venue's 3d candles are not counted from 1970-01-01. Unlisted venues are assumed to
 # count from there; a row off that grid goes to quarantine, so a wrong assumption is loud.
-_THREE_DAY_ANCHOR_US: dict[str, int] = {}
+# Binance: one opens on 2024-01-01, which others checked against its spot and USD-M klines, and
+# the first of BTCUSDT on 2017-08-17, its first day. COIN-M is taken to be alike.
+_THREE_DAY_ANCHOR_US: dict[str, int] = {
+    "BINANCE": DAY_US,
+    "BINANCEUSDM": DAY_US,
+    "BINANCECOINM": DAY_US,
+}
 
 
 def length_text(span: timedelta) -> str:
