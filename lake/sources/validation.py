@@ -241,7 +241,9 @@ def _raw(table: pa.Table, raw: _Raw | None, row: int) -> str:
 
 
 def _early_closes(ts: _Array, following: _Array, closes: _Array) -> list[Note]:
-    early = (closes != _NO_TIME) & (closes + _CLOSE_TICK_US < following)
+    # Times in whole seconds end a second before the next candle opens.
+    tick = SECOND_US if (closes % SECOND_US == 0).all() else _CLOSE_TICK_US
+    early = (closes != _NO_TIME) & (closes + tick < following)
     return [
         Note(from_us(int(ts[row])), "early_close", f"closed at {iso(from_us(int(closes[row])))}")
         for row in np.flatnonzero(early).tolist()

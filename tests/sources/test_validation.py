@@ -119,6 +119,7 @@ def test_the_unit_of_time_is_recognised_by_its_magnitude(scale: tuple[int, int])
     checked = check([row | {k: row[k] * times // over for k in ("ts", "close_time")}])
 
     assert checked.rows["ts"].to_pylist() == [DAY]
+    assert checked.notes == ()
 
 
 def test_timestamps_are_taken_as_they_are() -> None:
