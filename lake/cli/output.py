@@ -34,7 +34,7 @@ def print_rows(
 
 def table_lines(rows: Sequence[Row], *, indent: str = "") -> Iterable[str]:
     """*rows* as aligned text: numbers to the right, one blank column pair between columns."""
-    names = list(rows[0])
+    names = [name for name in rows[0] if not _says_nothing(name, rows)]
     cells = [[cell_text(row[name]) for name in names] for row in rows]
     right = [
         all(row[name] is None or _is_number(row[name]) for row in rows)
@@ -48,6 +48,11 @@ def table_lines(rows: Sequence[Row], *, indent: str = "") -> Iterable[str]:
             for text, width, to_right in zip(line, widths, right, strict=True)
         )
         yield indent + "  ".join(padded).rstrip()
+
+
+def _says_nothing(name: str, rows: Sequence[Row]) -> bool:
+    """Whether a column can go from a table for people: candles are what nearly all is about."""
+    return name == "data_type" and all(str(row[name]) == "ohlcv" for row in rows)
 
 
 def _is_number(value: object) -> bool:

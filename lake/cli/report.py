@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lake.ingestion import Plan, Report
     from lake.storage.lake import Storage
 
+# What a screen holds.
+_GAPS_SHOWN = 24
+
 
 def plan_line(made: Plan) -> str:
     """The plan in one line."""
@@ -85,7 +88,9 @@ def print_report(
         missing = wanted_gaps(storage, made)
         if missing:
             print("\nmissing:")
-            print("\n".join(table_lines(missing)))
+            print("\n".join(table_lines(missing[:_GAPS_SHOWN])))
+        if len(missing) > _GAPS_SHOWN:
+            print(f"... and {len(missing) - _GAPS_SHOWN:,} gaps more; `lake gaps` lists all")
     print_failures(report)
 
 
