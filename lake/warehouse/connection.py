@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -131,61 +130,46 @@ def refresh(connection: Connection) -> int:
     Returns:
         How many candle files there are.
     """
-    _set_variable(connection, "lake_schema_version", OHLCV.version)
-    for file in sql_files("session"):
-        connection.execute(file.text)
-    held = timeframes(connection)
-    names = set(held) or {each.value for each in TimeFrame}
+    names = set(_timeframes_in_catalog(connection)) or {each.value for each in TimeFrame}
     present = {
         name.removeprefix("ohlcv_")
         for (name,) in connection.execute(
-            "select view_name from duckdb_views() where view_name like 'ohlcv\\_%' escape '\\'"
+            "select view_name from duckdb_views() where starts_with(view_name, 'ohlcv_')"
         ).fetchall()
     }
     template = sql_file("views", _TEMPLATE).text
+    connection.execute(sql_file("session", "nothing").text)
     for timeframe in TimeFrame:
         if timeframe.value in present - names:
             connection.execute(f"drop view ohlcv_{timeframe.value}")
         elif timeframe.value in names - present:
             connection.execute(template.replace("{timeframe}", timeframe.value))
+    for name in ("held", "mixed"):
+        connection.execute(sql_file("session", name).text)
     return count_files(connection)
 
 
 def timeframes(connection: Connection) -> list[str]:
     """The timeframes of which candles are held, shortest first."""
-    rows = connection.execute(
-        "select distinct s['timeframe'] from (select unnest(getvariable('lake_ohlcv')) as s)"
-    ).fetchall()
-    held = {name for (name,) in rows}
+    held = set(_timeframes_in_catalog(connection))
     return [each.value for each in TimeFrame if each.value in held]
 
 
 def count_files(connection: Connection) -> int:
     """How many candle files the views read."""
     row = connection.execute(
-        "select sum(len(s['months'])) from (select unnest(getvariable('lake_ohlcv')) as s)"
+        "select count(*) from catalog.partitions inner join catalog.series using (series_id) "
+        "where data_type = 'ohlcv'"
     ).fetchone()
-    return int(row[0] or 0) if row else 0
+    return int(row[0]) if row else 0
 
 
-def state(connection: Connection) -> tuple[Any, ...]:
-    """Something that differs whenever a file was committed, replaced or removed."""
-    row = connection.execute(
-        "select count(*), sum(generation), max(written_at) from catalog.partitions"
-    ).fetchone()
-    assert row is not None
-    return row
-
-
-def state_of(catalog: Path) -> tuple[Any, ...]:
-    """The :func:`state` of a catalog file, looked at through a connection of its own."""
-    reader = _connect()
-    try:
-        _load_sqlite(reader)
-        attach(reader, catalog)
-        return state(reader)
-    finally:
-        reader.close()
+def _timeframes_in_catalog(connection: Connection) -> list[str]:
+    rows = connection.execute(
+        "select distinct timeframe from catalog.series where data_type = 'ohlcv' "
+        "and series_id in (select series_id from catalog.partitions)"
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def _connect() -> Connection:
@@ -220,13 +204,14 @@ def _prepare(connection: Connection, root: Path) -> None:
     # DuckDB takes every path for a pattern; a bracket in a folder's name must stay one.
     _set_variable(connection, "lake_root", _GLOB_CHARACTERS.sub(r"[\1]", parquet))
     _set_variable(connection, "lake_empty_ohlcv", str(_empty_file()))
-    _set_variable(connection, "lake_mixed", False)
+    _set_variable(connection, "lake_schema_version", OHLCV.version)
+    connection.execute(sql_file("session", "nothing").text)
     for file in sql_files("macros"):
         connection.execute(file.text)
-    refresh(connection)
     for file in sql_files("views"):
         if file.name != _TEMPLATE:
             connection.execute(file.text)
+    refresh(connection)
 
 
 def _set(connection: Connection, name: str, value: str | bool | list[str]) -> None:

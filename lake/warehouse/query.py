@@ -98,12 +98,13 @@ class Warehouse:
         self._trust = trust
         self._shares_process = catalog is not None
         self._catalog = catalog or (lambda: _live_catalog(root))
+        # What is attached is at least as new as its stamp, so the stamp is taken first.
         self._attached = self._catalog()
+        self._stamp = _stamp(self._attached)
         if trust is Trust.LOCKED:
             self.connection = opening.open_locked(root, self._attached)
         else:
             self.connection = opening.open_on(root, self._attached)
-        self._state = opening.state(self.connection)
         self._files = opening.count_files(self.connection)
 
     def query(
@@ -173,28 +174,23 @@ class Warehouse:
     ) -> None:
         self.close()
 
-    def _follow(self) -> None:
-        """Take over what was committed since the last query."""
+    def _follow(self) -> bool:
+        """Take over what was committed since the last query; whether there was anything."""
         catalog = self._catalog()
+        stamp = _stamp(catalog)
+        if catalog == self._attached and stamp == self._stamp:
+            return False
         if self._trust is Trust.LOCKED:
-            if catalog == self._attached and opening.state_of(catalog) == self._state:
-                return
             opening.copy_catalog(self.connection, catalog)
         elif catalog != self._attached:
             opening.attach(self.connection, catalog)
-        self._attached = catalog
-        state = opening.state(self.connection)
-        if state != self._state:
-            self._files = opening.refresh(self.connection)
-            self._state = state
+        self._files = opening.refresh(self.connection)
+        self._attached, self._stamp = catalog, stamp
+        return True
 
     def _may_pass(self, attempt: int) -> bool:
         """Whether a failed read may have met a file while it was replaced."""
-        if attempt < _TRIES:
-            return True
-        before = self._state
-        self._follow()
-        return self._state != before and attempt < _MAX_TRIES
+        return attempt < _TRIES or (self._follow() and attempt < _MAX_TRIES)
 
     def _warn_of_many_files(self, sql: str) -> None:
         if self._files > _MANY_FILES and _VIEW.search(sql):
@@ -241,6 +237,18 @@ def query(
     """
     with Warehouse(root, trust=trust) as warehouse:
         return warehouse.query(sql, parameters)
+
+
+def _stamp(catalog: Path) -> tuple[tuple[int, int, int] | None, ...]:
+    """Something that differs whenever SQLite wrote to *catalog*; found without opening it."""
+    stamps: list[tuple[int, int, int] | None] = []
+    for path in (catalog, catalog.with_name(f"{catalog.name}-wal")):
+        try:
+            found = path.stat()
+            stamps.append((found.st_ino, found.st_size, found.st_mtime_ns))
+        except FileNotFoundError:
+            stamps.append(None)
+    return tuple(stamps)
 
 
 def _live_catalog(root: Path) -> Path:

@@ -13,23 +13,20 @@ create or replace macro lake_files(held, first, last) as (
                     held,
                     lambda s: list_transform(
                         list_filter(
-                            s['months'],
+                            string_split(s['months'], ' '),
                             lambda month:
                                 (
                                     first is null
-                                    or month >= year(first) * 100 + month(first)
-                                    or (month % 100 = 0 and month >= year(first) * 100)
+                                    or month >= strftime(first, '%Y%m')
+                                    or (month[5:] = '00' and month[:4] >= strftime(first, '%Y'))
                                 )
-                                and (
-                                    last is null or month <= year(last) * 100 + month(last)
-                                )
+                                and (last is null or month <= strftime(last, '%Y%m'))
                         ),
                         lambda month:
                             getvariable('lake_root') || '/ohlcv/venue=' || url_encode(s['venue'])
                             || '/instrument=' || url_encode(s['instrument'])
                             || '/timeframe=' || s['timeframe']
-                            || '/year=' || (month // 100)
-                            || '/month=' || lpad((month % 100)::varchar, 2, '0')
+                            || '/year=' || month[:4] || '/month=' || month[5:]
                             || '/data.parquet'
                     )
                 )
