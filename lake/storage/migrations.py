@@ -33,14 +33,21 @@ class Migrated:
     backup: Path | None
 
 
-def migrate(database: Database, *, now: datetime) -> Migrated:
+def migrate(
+    database: Database, *, now: datetime, known: tuple[SqlFile, ...] | None = None
+) -> Migrated:
     """Apply the migrations that *database* lacks, in one transaction; a copy is kept before.
+
+    Args:
+        database: The catalog, open for writing; it may be new and empty.
+        now: What is noted as the time of each migration (naive UTC).
+        known: All migrations, in order; those of ``sql/migrations`` where None.
 
     Raises:
         MigrationError: The catalog is newer than this version, or a migration that it had
             applied is not the one that we ship.
     """
-    known = sql_files("migrations")
+    known = sql_files("migrations") if known is None else known
     applied = _applied(database)
     _check(database.path, applied, known)
     if len(applied) == len(known):
