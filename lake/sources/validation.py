@@ -93,6 +93,9 @@ def validate_candles(
     closes = _times_us(table["close_time"]) if "close_time" in table.column_names else None
     closed_us = to_us(closed_before)
     running = (following > closed_us) & (ts <= _next_us(np.array([closed_us]), grid)[0])
+    if not running.any() and _is_flawless(table, ts, following, closes, grid, window, closed_us):
+        everything = np.arange(len(ts))
+        return Checked(_rows(table, ts, everything), notes=_notes(ts, following, closes))
     reasons = _reasons(table, ts, following, closes, grid, window, closed_us)
     wrong = np.zeros(len(ts), dtype=bool)
     for _, mask in reasons:
@@ -103,8 +106,7 @@ def validate_candles(
     if len(good) > 1 and not (ts[good][1:] > ts[good][:-1]).all():
         good = good[np.argsort(ts[good], kind="stable")]
     good, clashing = _collapse(table, ts, good)
-    rejected = _rejected(table, ts, wrong, reasons, raw)
-    rejected += [
+    differing = [
         Rejected(
             from_us(int(ts[row])),
             "differs from another row of the same time",
@@ -114,23 +116,54 @@ def validate_candles(
     ]
     return Checked(
         rows=_rows(table, ts, good),
-        rejected=tuple(rejected),
-        notes=tuple(_early_closes(ts[good], following[good], closes[good]))
-        if closes is not None
-        else (),
+        rejected=(*_rejected(table, ts, wrong, reasons, raw), *differing),
+        notes=_notes(ts[good], following[good], closes[good] if closes is not None else None),
         conflicts=tuple(from_us(int(us)) for us in np.unique(ts[clashing])),
         running=int(running.sum()),
     )
 
 
+def _is_flawless(
+    table: pa.Table,
+    ts: _Array,
+    following: _Array,
+    closes: _Array | None,
+    grid: Grid,
+    window: TimeRange | None,
+    closed_us: int,
+) -> bool:
+    """Whether no row can be wrong: the answer for nearly every page, at a tenth of the cost.
+
+    Comparisons are written so that NaN, and null which becomes NaN, fail them.
+    """
+    if not (ts[1:] > ts[:-1]).all() or not _is_open(ts, grid).all():
+        return False
+    if window is not None and (ts[0] < to_us(window.start) or ts[-1] >= to_us(window.end)):
+        return False
+    if ts[0] <= 0 or following[-1] > closed_us:
+        return False
+    opened, high, low, close = (_floats(table, name) for name in _PRICES)
+    if not (low > 0).all() or not (high < np.inf).all():
+        return False
+    if not ((low <= opened) & (low <= close) & (opened <= high) & (close <= high)).all():
+        return False
+    for name in ("volume", *_AMOUNTS):
+        if name in table.column_names:
+            amount = _floats(table, name)
+            if not (amount.min() >= 0 and amount.max() < np.inf):
+                return False
+    return closes is None or bool(((closes >= ts) & (closes <= following)).all())
+
+
 def _times_us(column: pa.ChunkedArray) -> _Array:
     """Microseconds of a time column; nulls and impossible numbers become ``_NO_TIME``."""
     is_timestamp = pa.types.is_timestamp(column.type)
+    if column.null_count == 0 and column.type == pa.int64():
+        plain: _Array = column.to_numpy()
+        if len(plain) and plain.min() >= 10**10 and plain.max() < 10**13:
+            return np.asarray(plain * 1_000)  # the common case: all milliseconds
     numbers = (column.cast(pa.timestamp("us")) if is_timestamp else column).cast(pa.int64())
     values: _Array = numbers.fill_null(_NO_TIME).to_numpy()
-    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
-    if not is_timestamp and low >= 10**10 and high < 10**13:  # the common case: all milliseconds
-        return np.asarray(values * 1_000)
     scaled = values.copy()
     if not is_timestamp:
         scaled[values < 10**10] *= SECOND_US
@@ -158,7 +191,10 @@ def _is_open(ts: _Array, grid: Grid) -> _Array:
 
 
 def _floats(table: pa.Table, name: str) -> _Array:
-    return np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
+    column = table[name]
+    if column.null_count == 0:
+        return np.asarray(column.to_numpy(), dtype=np.float64)
+    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
 
 
 def _reasons(
@@ -240,14 +276,16 @@ def _raw(table: pa.Table, raw: _Raw | None, row: int) -> str:
     return json.dumps(table.slice(row, 1).to_pylist()[0], default=str)
 
 
-def _early_closes(ts: _Array, following: _Array, closes: _Array) -> list[Note]:
+def _notes(ts: _Array, following: _Array, closes: _Array | None) -> tuple[Note, ...]:
+    if closes is None:
+        return ()
     # Times in whole seconds end a second before the next candle opens.
     tick = SECOND_US if (closes % SECOND_US == 0).all() else _CLOSE_TICK_US
     early = (closes != _NO_TIME) & (closes + tick < following)
-    return [
+    return tuple(
         Note(from_us(int(ts[row])), "early_close", f"closed at {iso(from_us(int(closes[row])))}")
         for row in np.flatnonzero(early).tolist()
-    ]
+    )
 
 
 def _rows(table: pa.Table, ts: _Array, keep: _Array) -> pa.Table:
