@@ -29,6 +29,7 @@ app = App(
     help="A data lake for crypto market history: exchanges in, Parquet at rest, SQL out.",
     help_epilogue="Times are UTC, ranges half-open. `lake COMMAND --help` shows examples.",
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
     # Without this every flag would also get a --no-flag, and every list an --empty-list.
     default_parameter=Parameter(negative=""),
 )

@@ -28,6 +28,7 @@ from lake.ingestion.events import (
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+_BAR_WIDTH = 12  # the figures beside it say more
 _LINE_EVERY_S = 10.0  # a log of an hour stays readable
 _WAIT_SHOWN_FROM_S = 1.0  # shorter waits are how a budget works, not news
 
@@ -99,7 +100,7 @@ class Tally:
         """All of it in one line."""
         parts = [f"{self.slots:,} of {self.slots_wanted:,} candles", f"{self.rate:,.0f}/s"]
         if self.share is not None:
-            parts.append(f"{self.share:.0%} of {self.venue}'s budget")
+            parts.append(f"{self.share:.0%} of {self.venue} budget")
         if (left := self.seconds_left) is not None:
             parts.append(f"{seconds_text(left)} left")
         if self.rejected:
@@ -148,14 +149,14 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=_BAR_WIDTH),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.description}"),
             console=Console(stderr=True),
             transient=True,
         )
         self._bar.__enter__()
+        self._task = self._bar.add_task("", total=max(self.tally.slots_wanted, 1))
         return self
 
     def __exit__(
@@ -169,18 +170,13 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
 
     def __call__(self, event: Event) -> None:
         self.tally.add(event)
-        bar = self._bar
-        if bar is None:
-            return
-        if isinstance(event, Planned) and self._task is None:
-            self._task = bar.add_task("candles", total=self.tally.slots_wanted, figures="")
-        if self._task is not None:
-            figures = self.tally.wait_text() or self.tally.line()
-            bar.update(
+        if self._bar is not None and self._task is not None:
+            waiting = self.tally.wait_text()
+            self._bar.update(
                 self._task,
                 total=max(self.tally.slots_wanted, 1),
                 completed=min(self.tally.slots, self.tally.slots_wanted),
-                figures=figures,
+                description=self.tally.line() + (f" ({waiting})" if waiting else ""),
             )
 
 

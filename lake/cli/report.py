@@ -114,6 +114,8 @@ def job_rows(report: Report, *, for_people: bool = False) -> list[Row]:
 def print_failures(report: Report) -> None:
     for job in report.failed:
         print_error(f"lake: {job.series} failed", job.error or "no reason was given")
+    if report.interrupted:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
     if report.failed:
         print("What was stored stays. Run the same command again to continue.", file=sys.stderr)
 
