@@ -127,26 +127,24 @@ class BoxThread(BoxServer):
 
     def __enter__(self) -> Self:
         ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
         self._failure: BaseException | None = None
 
         def announce(url: str) -> None:
             self.url = url
             ready.set()
 
+        async def answer() -> None:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            with Storage.open(self._root, read_only=True) as storage:
+                self.exchange = self._made(storage)
+                await serve(self.exchange, stop=self._stop, on_ready=announce)
+
         def run() -> None:
             try:
-                with Storage.open(self._root, read_only=True) as storage:
-                    self.exchange = self._made(storage)
-                    self._loop.run_until_complete(
-                        serve(self.exchange, stop=self._stop, on_ready=announce)
-                    )
+                asyncio.run(answer())
             except BaseException as error:
                 self._failure = error
                 ready.set()
-            finally:
-                self._loop.close()
 
         self._thread = threading.Thread(target=run, name="box", daemon=True)
         self._thread.start()

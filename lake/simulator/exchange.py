@@ -15,10 +15,11 @@ from typing import Any
 
 from lake.domain.ranges import TimeRange
 from lake.domain.times import from_us, iso
+from lake.simulator.book import Listing, View
 from lake.simulator.clock import Clock
 from lake.simulator.faults import Answer, FaultPlan
 from lake.simulator.limits import Outcome, WeightLimit
-from lake.simulator.shelf import Listing, Shelf, View
+from lake.simulator.shelf import Shelf
 from lake.simulator.wire import (
     APIS,
     COINM_WINDOW,

@@ -40,23 +40,26 @@ class WireFormat:
     """Which numbers stand in the twelve fields of an instrument's rows, and how.
 
     Attributes:
-        volume: The column (or worth) in field 5.
-        decimals: At least so many for prices and for the rest.
+        price_decimals: Prices have at least so many decimals.
+        quantity_decimals: So have the volumes in fields 5 and 9.
+        worth_decimals: So have the volumes in fields 7 and 10.
         contract_size: For inverse instruments: fields 5 and 9 count contracts of this many
             quote units, fields 7 and 10 the base asset.
     """
 
     price_decimals: int
     quantity_decimals: int
+    worth_decimals: int
     contract_size: float | None = None
 
     @classmethod
     def of(cls, instrument: Instrument) -> WireFormat:
-        """Spot writes eight decimals throughout; futures as many as their grids have."""
+        """Spot writes eight decimals throughout; futures as many as there are."""
         if instrument.kind is InstrumentKind.SPOT:
-            return cls(8, 8)
+            return cls(8, 8, 8)
         size = instrument.contract_size if instrument.kind is InstrumentKind.INVERSE else None
-        return cls(decimals_of(instrument.tick_size, 0), decimals_of(instrument.lot_size, 0), size)
+        tick, lot = decimals_of(instrument.tick_size, 0), decimals_of(instrument.lot_size, 0)
+        return cls(tick, lot, 0, size)
 
 
 def decimals_of(step: float | None, unknown: int = 8) -> int:
@@ -102,7 +105,6 @@ def sheet(
         close_ms[ts_ms == opened] = closed
     if len(ts_ms) == 0:
         return Sheet(ts_ms, b"", np.zeros(1, np.int64))
-    price, quantity = wire.price_decimals, wire.quantity_decimals
     base, quote = _amount(table, "volume"), _amount(table, "quote_volume")
     taker, taker_quote = (
         _amount(table, "taker_buy_volume"),
@@ -114,13 +116,13 @@ def sheet(
         taker, taker_quote = _contracts(taker_quote, wire.contract_size), taker
     parts: list[_Part] = [b"[", _whole(ts_ms)]
     for name in ("open", "high", "low", "close"):
-        parts += _quoted(_amount(table, name), price)
-    parts += _quoted(base, quantity)
+        parts += _quoted(_amount(table, name), wire.price_decimals)
+    parts += _quoted(base, wire.quantity_decimals)
     parts += [b",", _whole(close_ms)]
-    parts += _quoted(quote, price if quantity == 8 else 0)
+    parts += _quoted(quote, wire.worth_decimals)
     parts += [b",", _whole(_counts(table))]
-    parts += _quoted(taker, quantity)
-    parts += _quoted(taker_quote, price if quantity == 8 else 0)
+    parts += _quoted(taker, wire.quantity_decimals)
+    parts += _quoted(taker_quote, wire.worth_decimals)
     parts += [b',"0"],']
     text, lengths = _assemble(parts, len(ts_ms))
     offsets = np.zeros(len(ts_ms) + 1, np.int64)

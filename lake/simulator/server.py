@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -30,6 +31,7 @@ from lake.storage.lake import Storage
 _LOOPBACK = "127.0.0.1"
 _PARENT_CHECK_S = 0.5
 _HANG_S = 60.0
+_LOOK_AGAIN_S = 0.1
 # SO_LINGER on, zero seconds: closing sends RST.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -166,7 +168,7 @@ async def _spoiled(
 ) -> web.StreamResponse:
     """Deliver an answer late, cut off, or not at all."""
     if answer.delivery in (Delivery.SLOW, Delivery.HANG):
-        await asyncio.sleep(slow_s if answer.delivery is Delivery.SLOW else _HANG_S)
+        await _wait(request, slow_s if answer.delivery is Delivery.SLOW else _HANG_S)
         return web.Response(status=answer.status, body=answer.body, headers=headers)
     transport = request.transport
     if answer.delivery is Delivery.SHORT:
@@ -184,3 +186,11 @@ async def _spoiled(
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
     return web.Response(status=answer.status)
+
+
+async def _wait(request: web.BaseRequest, seconds: float) -> None:
+    """Let *seconds* pass, or less where the client has gone."""
+    end = time.monotonic() + seconds
+    # Nothing wakes us when the client leaves.
+    while (left := end - time.monotonic()) > 0 and request.transport is not None:  # noqa: ASYNC110
+        await asyncio.sleep(min(left, _LOOK_AGAIN_S))

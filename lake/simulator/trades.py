@@ -28,7 +28,7 @@ DAY_MS = DAY_US // 1_000
 _FIRST_DAY = 14_610  # 2010-01-01
 # A day is the unit of work: 20 trades/s of a market with liveliness 1 are 1.7 million rows.
 MAX_RATE = 20.0
-_PULL = 0.997  # how much of its distance from the typical price a day begins with
+_PULL = 0.99  # how much of its distance from the typical price a day begins with
 _SHARED = 0.7  # how much of a day's move all instruments share
 _QUIET_NIGHT = 0.55
 _WEEKEND = 0.6
