@@ -31,8 +31,8 @@ FORMATS: tuple[ArchiveFormat, ...] = (BinanceCandles(),)
 # What a folder is searched for; a file that is named outright may be called anything.
 SUFFIXES = (".zip", ".csv", ".csv.gz")
 # A vendor's archive holds every column and is published after corrections, so it replaces what
-# REST gave (domain.coverage: higher wins).
-ARCHIVE_TAG = SourceTag("archive", rank=20)
+# REST gave (ranks of REST: lake.sources.capabilities; higher wins).
+ARCHIVE_TAG = SourceTag("archive", rank=60)
 
 
 def recognise(path: Path, hints: Hints) -> ArchiveFile:
