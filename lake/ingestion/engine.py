@@ -19,6 +19,7 @@ from lake.ingestion.runner import ROWS_IN_FLIGHT
 if TYPE_CHECKING:
     import polars as pl
 
+    from lake.storage.lake import Storage
     from lake.store import HistoricalDataStore
 
 
@@ -105,8 +106,7 @@ class DataIngestionEngine:
         [instrument] = resolve(instrument_id.symbol, instrument_id.venue, listed)
         series = Series(data_type, instrument.id, timeframe)
         window = TimeRange(start_time, end_time)
-        job = await asyncio.to_thread(self._storage.jobs.create, series, window)
-        return job.job_id
+        return await asyncio.to_thread(self._record, series, window)
 
     async def start_ingestion_job(self, job_id: str) -> asyncio.Task[Job]:
         """Starts a job in the background.
@@ -183,7 +183,7 @@ class DataIngestionEngine:
         return await asyncio.to_thread(self.data_store.read, series, start_time, end_time)
 
     @property
-    def _storage(self) -> Any:
+    def _storage(self) -> Storage:
         return self.data_store.storage
 
     def _engine(self) -> Backfill:
@@ -198,6 +198,11 @@ class DataIngestionEngine:
                 )
             self._backfill = Backfill(self._storage, **self._options)
         return self._backfill
+
+    def _record(self, series: Series, window: TimeRange) -> str:
+        storage = self._storage
+        storage.catalog.ensure_series(series, self._engine().origin)
+        return storage.jobs.create(series, window).job_id
 
     async def _run(self, job_id: str) -> Job:
         await self._engine().run_job(job_id)

@@ -117,6 +117,8 @@ class Jobs:
                 "update ingestion_jobs set status = 'running', token = $token, "
                 "attempts = attempts + 1, lease_owner = $owner, lease_until = $until, "
                 "lease_ttl = $ttl, lease_process = $process, updated_at = $now, error = null, "
+                # Whoever starts a job again wants it done, whatever was wished before.
+                "cancel_requested = 0, "
                 "started_at = ifnull(started_at, $now), finished_at = null "
                 "where job_id = $job_id",
                 {

@@ -1,0 +1,177 @@
+"""The async API of a trading engine, and the nightly update."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lake.domain.identifiers import DataType, InstrumentId, Venue
+from lake.domain.jobs import JobState
+from lake.domain.timeframe import TimeFrame
+from lake.errors import InvalidRequest, SeriesNotFound, UnknownJob
+from lake.ingestion import Backfill, DataIngestionEngine, plan_update, update
+from lake.storage.lake import Storage
+from lake.store import HistoricalDataStore
+from tests.box import BoxThread
+from tests.ingestion import markets
+from tests.ingestion.markets import END, START, series
+
+BITCOIN = InstrumentId.from_str("BTCUSDT.BINANCE")
+LATER = "2024-02-05T00:00:00"
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return markets.make_market(tmp_path_factory.mktemp("market") / "lake")
+
+
+@asynccontextmanager
+async def engine_over(market: Path, data: Path) -> AsyncIterator[DataIngestionEngine]:
+    with BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box:
+        store = HistoricalDataStore(data_path=data)
+        await store.initialize()
+        engine = DataIngestionEngine(
+            data_store=store, parquet_path=data / "parquet", max_workers=4, base_url=box.url
+        )
+        try:
+            yield engine
+        finally:
+            await engine.close()
+            await store.close()
+
+
+def with_engine(
+    market: Path, data: Path, act: Callable[[DataIngestionEngine], Awaitable[None]]
+) -> None:
+    async def run() -> None:
+        async with engine_over(market, data) as engine:
+            await act(engine)
+
+    asyncio.run(run())
+
+
+async def create(engine: DataIngestionEngine, **changes: object) -> str:
+    arguments: dict[str, object] = {
+        "data_type": DataType.OHLCV,
+        "instrument_id": BITCOIN,
+        "venue": Venue("BINANCE"),
+        "start_time": START,
+        "end_time": START + timedelta(days=1),
+        "timeframe": TimeFrame.HOUR_1,
+    }
+    return await engine.create_ingestion_job(**(arguments | changes))  # type: ignore[arg-type]
+
+
+def test_a_job_is_made_run_watched_and_read(market: Path, tmp_path: Path) -> None:
+    """The example of the user's own description, with its names."""
+
+    async def act(engine: DataIngestionEngine) -> None:
+        job_id = await create(engine)
+        assert [job.job_id for job in await engine.list_active_jobs()] == [job_id]
+
+        task = await engine.start_ingestion_job(job_id)
+        job = await task
+
+        assert (job.status, job.progress, job.rows) == (JobState.COMPLETED, 1.0, 24)
+        assert await engine.list_active_jobs() == []
+        frame = await engine.read_ohlcv_parquet(
+            instrument_id=BITCOIN,
+            venue=Venue("BINANCE"),
+            timeframe=TimeFrame.HOUR_1,
+            start_time=START,
+            end_time=START.replace(tzinfo=UTC) + timedelta(hours=6),
+        )
+        assert frame["ts"].to_list() == [START + timedelta(hours=hour) for hour in range(6)]
+        assert await engine.cleanup_completed_jobs(max_age_hours=24) == 0
+        assert await engine.cleanup_completed_jobs(max_age_hours=-1) == 1
+        with pytest.raises(UnknownJob):
+            await engine.get_job_status(job_id)
+
+    with_engine(market, tmp_path / "data", act)
+
+
+def test_a_cancelled_job_keeps_what_it_stored_and_can_be_started_again(
+    market: Path, tmp_path: Path
+) -> None:
+    """Cancelled before it starts, a job waits; started again, it completes."""
+
+    async def act(engine: DataIngestionEngine) -> None:
+        job_id = await create(engine, timeframe=TimeFrame.MINUTE_1, end_time=END)
+        await engine.cancel_job(job_id)
+        assert (await engine.get_job_status(job_id)).status is JobState.CANCELLED
+
+        job = await (await engine.start_ingestion_job(job_id))
+
+        assert job.status is JobState.COMPLETED
+        with pytest.raises(InvalidRequest, match="completed"):
+            await engine.start_ingestion_job(job_id)
+
+    with_engine(market, tmp_path / "data", act)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"venue": Venue("OKX")}, "was asked for at OKX"),
+        ({"end_time": START}, "end must be after the start"),
+        ({"instrument_id": InstrumentId.from_str("BTCUSD.BINANCE")}, "Near: BTCUSDT"),
+        ({"data_type": DataType.TRADES}, "fetches candles"),
+        ({"timeframe": None}, "needs a timeframe"),
+    ],
+)
+def test_a_wrong_job_is_refused_when_it_is_made(
+    market: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    """An engine must hear of a wrong request at once, not from a failed job later."""
+
+    async def act(engine: DataIngestionEngine) -> None:
+        with pytest.raises(InvalidRequest, match=message):
+            await create(engine, **changes)
+        assert await engine.list_active_jobs() == []
+
+    with_engine(market, tmp_path / "data", act)
+
+
+def test_a_series_that_was_never_stored_is_an_error_not_an_empty_frame(
+    market: Path, tmp_path: Path
+) -> None:
+    """An empty answer would read as a market without trades."""
+
+    async def act(engine: DataIngestionEngine) -> None:
+        with pytest.raises(SeriesNotFound):
+            await engine.read_ohlcv_parquet(BITCOIN, timeframe=TimeFrame.HOUR_4)
+
+    with_engine(market, tmp_path / "data", act)
+
+
+def test_an_update_brings_tails_and_holes_and_nothing_else(market: Path, tmp_path: Path) -> None:
+    """Every held series to now, by itself; then nothing is left to do."""
+    early = markets.request(
+        instruments=("BTC/USDT",), start=datetime(2024, 1, 31), end=datetime(2024, 2, 1)
+    )
+    with (
+        Storage.open(tmp_path / "lake", create=True) as storage,
+        BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box,
+    ):
+        asyncio.run(markets.run(storage, box.url, early))
+
+        async def bring() -> tuple[int, bool]:
+            async with Backfill(storage, base_url=box.url, min_free=0) as backfill:
+                report = await update(storage, backfill)
+                assert not report.failed
+                left = await plan_update(storage, backfill)
+                settled = [piece.start for each in left.series for piece in each.pieces]
+                return report.rows, all(start >= END for start in settled)
+
+        rows, only_the_future_is_left = asyncio.run(bring())
+
+        assert rows == (3 * 1440 - 810) + (3 * 24 - 13)
+        assert only_the_future_is_left
+        for timeframe in markets.TIMEFRAMES:
+            window = markets.TimeRange(datetime(2024, 1, 31), END)
+            markets.assert_equal(market, storage, series("BTCUSDT", timeframe), window)
