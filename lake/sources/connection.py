@@ -45,14 +45,14 @@ class Connection:
         self.venue: Venue = entry.venue
         self._raw = entry.raw
         self._retry = retry
-        self._clock = VenueClock()
+        self.clock = VenueClock()
         self.budget = Budget(
             ledger,
             self.venue.name if base_url is None else f"{self.venue.name} at {base_url}",
             limit=entry.limit,
             share=rate_share,
-            now_s=self._clock.likely_s,
-            guard_s=lambda: self._clock.uncertainty_s,
+            now_s=self.clock.likely_s,
+            guard_s=lambda: self.clock.uncertainty_s,
             on_wait=on_wait,
         )
         self.client = transport.connect(
@@ -133,11 +133,11 @@ class Connection:
 
     async def server_time(self) -> datetime:
         """The venue's time, at least; asked of the venue about once a minute."""
-        if self._clock.is_stale:
+        if self.clock.is_stale:
             async with self._measuring:
-                if self._clock.is_stale:
+                if self.clock.is_stale:
                     await self._measure()
-        return self._clock.now()
+        return self.clock.now()
 
     async def _measure(self) -> None:
         if not self._tells_time():
@@ -157,13 +157,13 @@ class Connection:
                     answer = await self._send(call, what, method, {})
                     answer = answer.get("serverTime") if isinstance(answer, dict) else None
             except Fault as fault:
-                if fault.unreachable and not self._clock.is_set:
+                if fault.unreachable and not self.clock.is_set:
                     # Who has no network wants to hear it now, not in a minute.
                     fault.tries = _TRIES_AT_FIRST
                 raise
             if isinstance(answer, bool) or not isinstance(answer, int | float) or answer <= 0:
                 raise SourceError(f"{what}: it answered {answer!r}.", retryable=True)
-            self._clock.measured(float(answer), sent=sent, received=time.monotonic())
+            self.clock.measured(float(answer), sent=sent, received=time.monotonic())
 
         await self._retry.run(ask)
 
@@ -180,9 +180,9 @@ class Connection:
             except ValueError:
                 return
         if self._tells_time():
-            self._clock.doubt(self._date[1], sent=sent, received=received)
+            self.clock.doubt(self._date[1], sent=sent, received=received)
         else:
-            self._clock.measured(self._date[1] * 1_000, sent=sent, received=received)
+            self.clock.measured(self._date[1] * 1_000, sent=sent, received=received)
 
     def _adopt_limit(self, info: dict[str, Any]) -> None:
         """Take over the weight limit that the venue names; none named means none set."""

@@ -1,0 +1,134 @@
+"""Answers recorded by others (../shared/ccxt_static): our reading of them is ccxt's own."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Series, Venue
+from lake.domain.partitions import split
+from lake.domain.rows import Page, SourceTag
+from lake.domain.timeframe import Grid, TimeFrame
+from lake.domain.times import from_us
+from lake.errors import InvalidRequest, SourceError
+from lake.sources.decode import decode_klines
+from lake.sources.validation import validate_candles
+from lake.storage.lake import PartitionCommit, Storage
+from tests.sources.replay import Case, cases, fetched
+
+SPOT = InstrumentKind.SPOT
+BTC = Instrument(Venue("BINANCE"), "BTCUSDT", "BTC/USDT", "BTCUSDT", SPOT, "BTC", "USDT")
+PRICES = ("ts", "open", "high", "low", "close", "volume")
+# One recorded call of each goes through the unified method.
+UNIFIED = tuple(
+    """
+    alpaca backpack bequant bigone binanceus bingx bitfinex bitget bitopro bitrue bitstamp
+    bitteam bitvavo bybit coinbaseexchange coinsph cryptocom deepcoin digifinex dydx foxbit
+    gate gemini hashkey hitbtc hollaex htx hyperliquid kraken kucoin lbank mexc ndax okx p2b
+    poloniex upbit whitebit woo
+    """.split()  # noqa: SIM905 - forty names read better as text
+)
+# Derivatives whose unit of volume ccxt's code does not settle.
+REFUSED = ("aster", "kucoinfutures", "paradex", "weex", "blofin")
+
+
+def expected(case: Case) -> list[tuple[object, ...]]:
+    """ccxt's own reading, in our units."""
+    return [
+        (from_us(int(row[0]) * 1_000), *(float(each) for each in row[1:6]))
+        for row in sorted(case.parsed)
+    ]
+
+
+def first(venue: str) -> Case:
+    """The first recorded call; one of a spot market where there is one."""
+    return min(cases(venue), key=lambda each: ":" in each.symbol)
+
+
+@pytest.mark.parametrize("start", ["Spot OHLCV", "swap ohlcv"])
+def test_binance_candles_have_ccxts_values_and_the_columns_it_drops(start: str) -> None:
+    [case] = [each for each in cases("binance") if each.description.startswith(start)]
+    body = json.dumps(case.answer).encode()
+
+    table = decode_klines(body, BTC).table
+    rows = validate_candles(
+        table, Grid(TimeFrame.from_str(case.timeframe)), None, closed_before=datetime(2026, 1, 1)
+    ).rows
+
+    assert list(zip(*(rows[name].to_pylist() for name in PRICES), strict=True)) == expected(case)
+    dropped = [(float(row[7]), int(row[8]), float(row[9]), float(row[10])) for row in case.answer]
+    ours = ("quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")
+    assert list(zip(*(rows[name].to_pylist() for name in ours), strict=True)) == dropped
+
+
+@pytest.mark.parametrize("venue", UNIFIED)
+def test_other_venues_give_ccxts_values_and_null_for_what_they_do_not_say(venue: str) -> None:
+    case = first(venue)
+
+    _, page = fetched(case)
+
+    columns = (page.rows[name].to_pylist() for name in PRICES)
+    assert list(zip(*columns, strict=True)) == expected(case)
+    assert page.rows["quote_volume"].null_count == page.rows.num_rows
+    assert page.rows["trade_count"].null_count == page.rows.num_rows
+    assert [claim.range for claim in page.claims] == [page.window]
+
+
+def test_twenty_venues_end_up_in_one_lake(tmp_path: Path) -> None:
+    """The whole way: recorded answer, client, checks, partition, and back."""
+    with Storage.open(tmp_path / "lake", create=True) as storage:
+        stored: list[tuple[Series, Case]] = []
+        for venue in UNIFIED[:20]:
+            case = first(venue)
+            series, page = fetched(case)
+            _store(storage, series, page)
+            stored.append((series, case))
+
+        assert len(stored) == 20
+        for series, case in stored:
+            tables = [
+                storage.read_partition(info.partition)
+                for info in storage.catalog.partitions(series)
+            ]
+            rows = [
+                row
+                for table in tables
+                if table is not None
+                for row in zip(*(table[name].to_pylist() for name in PRICES), strict=True)
+            ]
+            assert rows == expected(case)
+
+
+def _store(storage: Storage, series: Series, page: Page) -> None:
+    storage.catalog.ensure_series(series, "venue")
+    job = storage.jobs.create(series, page.window)
+    lease = storage.jobs.claim(job.job_id, "test")
+    for partition, part in split(series, page.window):
+        inside = pa.array([ts in part for ts in page.rows["ts"].to_pylist()])
+        rows = page.rows.filter(inside)
+        tag = SourceTag("ccxt", 40)
+        change = PartitionCommit(partition=partition, rows=rows, tag=tag, claims=page.claims)
+        storage.commit(change, lease)
+
+
+@pytest.mark.parametrize("venue", REFUSED)
+def test_contracts_whose_unit_of_volume_is_unknown_are_refused_before_any_request(
+    venue: str,
+) -> None:
+    """Contracts stored as if they were coins would be wrong by a factor nobody sees."""
+    with pytest.raises(InvalidRequest, match="unit"):
+        fetched(first(venue))
+
+
+def test_an_answer_that_ccxt_cannot_parse_is_an_error_and_not_an_empty_page() -> None:
+    with pytest.raises(SourceError, match="BTCKRW"):
+        fetched(first("bithumb"))
+
+
+def test_reserved_types_have_no_way_in() -> None:
+    with pytest.raises(InvalidRequest, match="not built yet"):
+        DataType.from_str("ohlcv_index")
