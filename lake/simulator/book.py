@@ -52,8 +52,8 @@ class Listing:
 
     @property
     def first_ms(self) -> int:
-        """Open time of its first candle; 0 where it has none."""
-        return min((book.first_ms for book in self.books.values() if book.chunks), default=0)
+        """Open time of its first candle."""
+        return min(book.first_ms for book in self.books.values())
 
 
 class Book:
@@ -62,7 +62,7 @@ class Book:
     Args:
         listing: The instrument; its other books help to make candles in progress.
         grid: The grid of the candles.
-        chunks: Where its rows are, ascending.
+        chunks: Where its rows are, ascending, at least one.
         closes_ms: Candles (by open, ms) that closed early, with that moment.
         text_of: Gives the rows of a chunk.
     """
@@ -122,7 +122,7 @@ class Book:
         end_us = self.grid.next_us(open_us)
         open_ms, close_ms = open_us // 1_000, end_us // 1_000 - 1
         for finer in self._finer():
-            if not finer.chunks or finer.first_ms > open_ms:
+            if finer.first_ms > open_ms:
                 continue
             part_us = finer.grid.floor_us(now_us)
             parts = running.decode(finer._forward(open_ms, part_us // 1_000 - 1, _MANY)[0])

@@ -71,16 +71,24 @@ class Shelf:
             api = _APIS.get(instrument.kind) if instrument else None
             if instrument is None or api is None:
                 continue
+            chunks = self._chunks(series)
+            if not chunks:
+                # Nothing is held: better no such symbol than one that never traded.
+                continue
             listing = listings[api].setdefault(instrument.native_id, Listing(instrument))
             if listing.instrument.id == instrument.id:
                 assert series.timeframe is not None
-                listing.books[series.timeframe] = self._book(listing, series)
+                listing.books[series.timeframe] = self._book(listing, series, chunks)
         self.listings = listings
 
-    def _book(self, listing: Listing, series: Series) -> Book:
-        grid = series.grid
-        assert grid is not None
-        span_ms = _CHUNK_ROWS * grid.timeframe.nominal_us // 1_000
+    def _book(self, listing: Listing, series: Series, chunks: list[Chunk]) -> Book:
+        assert series.grid is not None
+        closes_ms = self._closes_ms(series)
+        return Book(listing, series.grid, chunks=chunks, closes_ms=closes_ms, text_of=self._text)
+
+    def _chunks(self, series: Series) -> list[Chunk]:
+        assert series.timeframe is not None
+        span_ms = _CHUNK_ROWS * series.timeframe.nominal_us // 1_000
         chunks: list[Chunk] = []
         for info in self._storage.catalog.partitions(series):
             if info.min_ts is None or info.max_ts is None:
@@ -90,9 +98,7 @@ class Shelf:
                 Chunk(info.partition, start, min(last_ms, start + span_ms - 1))
                 for start in range(first_ms, last_ms + 1, span_ms)
             ]
-        chunks.sort(key=lambda each: each.first_ms)
-        closes_ms = self._closes_ms(series)
-        return Book(listing, grid, chunks=chunks, closes_ms=closes_ms, text_of=self._text)
+        return sorted(chunks, key=lambda each: each.first_ms)
 
     def _text(self, book: Book, chunk: Chunk) -> Sheet:
         """The chunk's rows as text, from the cache where they are."""
