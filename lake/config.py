@@ -192,7 +192,7 @@ def _read_file(root: Path | None) -> tuple[dict[str, object], tuple[Keep, ...], 
     file = root / FILE_NAME
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}, (), None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidRequest(f"{file} cannot be read: {error}. Mend or remove it.") from error

@@ -21,7 +21,7 @@ from lake.config import Settings, load
 from lake.domain.identifiers import DataType, InstrumentId, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import iso, parse_moment
-from lake.errors import InvalidRequest
+from lake.errors import InvalidRequest, ReadOnlyLake, StorageError
 
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
@@ -60,14 +60,33 @@ class Place:
 
         return Storage.open(self.root())
 
+    def open_to_write(self) -> Storage:
+        """The lake that is there.
+
+        Raises:
+            ReadOnlyLake: It cannot be written.
+        """
+        return _writable(self.open())
+
     def open_or_create(self) -> Storage:
         """The lake that is there, or a new one; a new one is announced with its path."""
+        from lake.storage.files import is_lake
         from lake.storage.lake import Storage
 
-        storage = Storage.open(self.root_or_new(), create=True)
+        root = self.root_or_new()
+        try:
+            storage = Storage.open(root, create=True)
+        except StorageError as error:
+            if is_lake(root):
+                raise
+            why = getattr(error.__cause__, "strerror", None) or str(error)
+            raise ReadOnlyLake(
+                f"A lake cannot be made at {root}: {why}. Name a folder that can be written "
+                "with --data."
+            ) from error
         if storage.created:
             print(f"new lake at {storage.root}", file=sys.stderr)
-        return storage
+        return _writable(storage)
 
 
 @Parameter(name="*")
@@ -143,6 +162,18 @@ class Span:
                 "No start was given. Say where to begin: --start 2024-01-01, or --days 30."
             )
         return parse_moment(text, now=now)
+
+
+def _writable(storage: Storage) -> Storage:
+    """*storage*, refused before anything is fetched where nothing could be stored."""
+    if storage.read_only:
+        root = storage.root
+        storage.close()
+        raise ReadOnlyLake(
+            f"The lake at {root} cannot be written. Run as a user who may write it, "
+            "or name another folder with --data."
+        )
+    return storage
 
 
 HERE = Place()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 
 from lake.cli.arguments import HERE, UNBOUNDED, Place, Span, timeframes, utc_now, words
 from lake.cli.output import seconds_text
+from lake.domain.ranges import TimeRange
 from lake.domain.times import parse_moment
 from lake.errors import InvalidRequest
 
@@ -71,6 +73,8 @@ def generate(
     timeframe: Annotated[list[str] | None, Parameter(name=["--timeframe", "-t"])] = None,
     span: Span = UNBOUNDED,
     rate: float = 0.2,
+    outage: Annotated[list[str] | None, Parameter(name=["--outage"])] = None,
+    listed: Annotated[list[str] | None, Parameter(name=["--listed"])] = None,
     trades: bool = False,
 ) -> int:
     """Write a lake of synthetic markets: candles that are exactly the sum of their trades.
@@ -88,6 +92,8 @@ def generate(
             30 days where no range is given.
         timeframe: Which candles (default 1m,1h).
         rate: Trades a second of the liveliest market.
+        outage: When the venue was down: 2024-01-02T03:10..2024-01-02T05:40; several possible.
+        listed: When an instrument began to trade: SOL/USDT=2024-01-02T09:00; several possible.
         trades: Store the trades too.
     """
     if span in (UNBOUNDED, Span(end=span.end)):
@@ -116,6 +122,8 @@ def generate(
             instruments=words(instruments) if instruments else DEFAULT_INSTRUMENTS,
             timeframes=frames,
             rate=rate,
+            outages=[_outage(each) for each in outage or ()],
+            listings=dict(_listing(each) for each in listed or ()),
             store_trades=trades,
             on_progress=say,
         )
@@ -126,3 +134,18 @@ def generate(
         f"in {seconds_text(made.seconds)} (seed {seed})"
     )
     return 0
+
+
+def _outage(text: str) -> TimeRange:
+    start, dots, end = text.partition("..")
+    if not dots:
+        raise InvalidRequest(f"--outage {text!r} is not START..END. Write two times (UTC).")
+    now = utc_now()
+    return TimeRange(parse_moment(start, now=now), parse_moment(end, now=now))
+
+
+def _listing(text: str) -> tuple[str, datetime]:
+    name, equals, moment = text.partition("=")
+    if not equals:
+        raise InvalidRequest(f"--listed {text!r} is not INSTRUMENT=TIME, for example SOL/USDT=30d.")
+    return name, parse_moment(moment, now=utc_now())

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,11 @@ from lake.cli.arguments import (
     venue_and_instruments,
 )
 from lake.cli.output import seconds_text, size_text
-from lake.cli.report import plan_line, print_plan, print_report
+from lake.cli.report import plan_line, print_plan, print_report, require_something
+from lake.cli.venues import limit_text
+from lake.domain.identifiers import DataType, Venue
+from lake.domain.timeframe import TimeFrame, grid_of
+from lake.domain.times import iso
 from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from lake.config import Settings
     from lake.ingestion import Backfill, Plan, Request
     from lake.ingestion.events import Listener
+    from lake.sources.capabilities import Capability
     from lake.storage.lake import Storage
 
 _ASK_ABOVE_S = 3_600
@@ -77,8 +83,16 @@ def backfill(
         yes: Do not ask before a run of more than an hour or 10 GB.
         json: Print one JSON object per series.
     """
-    asked = request(venue, instrument, timeframe or ["1m"], type_, span, refetch)
     settings = line.settings(place.root_or_new())
+    asked = request(
+        venue,
+        instrument,
+        timeframe or ["1m"],
+        span,
+        type_=type_,
+        refetch=refetch,
+        settings=settings,
+    )
     from lake.cli import interrupt
 
     with place.open_or_create() as storage:
@@ -113,9 +127,17 @@ def plan(
         refetch: As if what is held already were asked for again.
         json: Print one JSON object per series.
     """
-    asked = request(venue, instrument, timeframe or ["1m"], type_, span, refetch)
     root = place.root_or_new()
     settings = line.settings(root)
+    asked = request(
+        venue,
+        instrument,
+        timeframe or ["1m"],
+        span,
+        type_=type_,
+        refetch=refetch,
+        settings=settings,
+    )
     from lake.cli import interrupt
     from lake.storage.files import is_lake
     from lake.storage.lake import Storage
@@ -157,26 +179,61 @@ def request(
     venue: str,
     instruments: Sequence[str],
     frames: Sequence[str],
-    kind: str,
     span: Span,
+    *,
+    type_: str,
     refetch: bool,
+    settings: Settings,
 ) -> Request:
     """The request as a value; all that can be refused without asking anyone is refused here."""
     where, ids = venue_and_instruments(venue, instruments)
     chosen = timeframes(frames)
-    data = data_type(kind)
-    start, end = span.bounds(utc_now())
-    require_venue(where.name)
+    data = data_type(type_)
+    now = utc_now()
+    start, end = span.bounds(now)
+    entry = require_venue(where.name)
+    for each in chosen:
+        _require_timeframe(entry, each)
+        # What stands in for a venue may keep another time.
+        if settings.base_url is None and end is not None:
+            _require_within_reach(entry, each, end, now)
     from lake.ingestion import Request
 
     return Request(where, ids, chosen, start, end, data_type=data, refetch=refetch)
 
 
-def require_venue(name: str) -> None:
-    from lake.domain.identifiers import DataType, Venue
+def require_venue(name: str) -> Capability:
+    """What the venue of that name can give.
+
+    Raises:
+        InvalidRequest: ccxt knows no such venue; near names are in the message.
+    """
     from lake.sources.capabilities import capability
 
-    capability(Venue(name), DataType.OHLCV)
+    return capability(Venue(name), DataType.OHLCV)
+
+
+def _require_timeframe(entry: Capability, timeframe: TimeFrame) -> None:
+    if entry.timeframes is not None and timeframe not in entry.timeframes:
+        names = " ".join(each.value for each in TimeFrame if each in entry.timeframes)
+        raise InvalidRequest(
+            f"{timeframe} candles were asked for, but {entry.venue} has only: {names}. "
+            "Choose one with --timeframe."
+        )
+
+
+def _require_within_reach(
+    entry: Capability, timeframe: TimeFrame, end: datetime, now: datetime
+) -> None:
+    if entry.depth_candles is None:
+        return
+    grid = grid_of(entry.venue, timeframe)
+    first = grid.advance(grid.floor(now), 1 - entry.depth_candles)
+    if end <= first:
+        raise InvalidRequest(
+            f"{timeframe} candles up to {iso(end)} were asked for, but {limit_text(entry)}: "
+            f"today those from {iso(first)} on. Ask for a later range or a longer timeframe."
+        )
 
 
 async def _backfill(
@@ -192,6 +249,7 @@ async def _backfill(
     progress = progress_for()
     async with engine(storage, settings, progress) as backfill:
         made = await backfill.plan(asked)
+        require_something(made)
         print(plan_line(made), file=sys.stderr if as_json else sys.stdout, flush=True)
         if not made.is_empty:
             if not yes:

@@ -87,7 +87,7 @@ def cancel(job: JobId, *, place: Place = HERE) -> int:
     Args:
         job: The job's id, or as much of its beginning as no other has.
     """
-    with place.open() as storage:
+    with place.open_to_write() as storage:
         found = _find(storage, job)
         if found.status.is_final:
             raise InvalidRequest(
@@ -108,7 +108,7 @@ def retry(job: JobId, *, line: Line = DIRECT, place: Place = HERE) -> int:
     from lake.cli import interrupt
 
     settings = line.settings(place.root())
-    with place.open() as storage:
+    with place.open_to_write() as storage:
         found = _find(storage, job)
         storage.jobs.retry(found.job_id)
         return interrupt.run(lambda each: _run(storage, settings, found, each))
@@ -125,7 +125,7 @@ def clean(*, older_than: str = "7d", place: Place = HERE) -> int:
     before = parse_moment(older_than, now=now)
     if now - before < timedelta(0):
         raise InvalidRequest(f"--older-than {older_than!r} lies in the future. Write 7d or 24h.")
-    with place.open() as storage:
+    with place.open_to_write() as storage:
         count = storage.jobs.clean(before)
     print(f"{count:,} jobs forgotten")
     return 0

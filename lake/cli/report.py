@@ -6,13 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from lake.cli.output import Row, print_error, print_rows, seconds_text, size_text, table_lines
+from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from lake.cli.progress import Tally
     from lake.domain.gaps import Gap
-    from lake.ingestion import Plan, Report
+    from lake.ingestion import Plan, Report, SeriesPlan
     from lake.storage.lake import Storage
-
 # What a screen holds.
 _GAPS_SHOWN = 24
 
@@ -26,6 +26,31 @@ def plan_line(made: Plan) -> str:
         f"plan: {count} series, {made.rows:,} candles in {made.requests:,} requests, "
         f"about {seconds_text(max(made.seconds, 1))} and {size_text(made.bytes)}"
     )
+
+
+def require_something(made: Plan) -> None:
+    """Refuse a request of which nothing can be had.
+
+    Raises:
+        InvalidRequest: Every candle wanted lies where the venue has none; the message says why.
+    """
+    beyond = [each for each in made.series if _is_out_of_reach(each)]
+    if not beyond or len(beyond) < len(made.series):
+        return
+    first = beyond[0]
+    reasons = " and ".join(dict.fromkeys(part.why for part in first.excluded))
+    others = f" ({len(beyond) - 1:,} other series likewise)" if len(beyond) > 1 else ""
+    raise InvalidRequest(
+        f"No {first.series.timeframe} candle of {first.series.instrument_id} opens in "
+        f"{first.wanted}{others}: {reasons}. Ask for another range with --start and --end."
+    )
+
+
+def _is_out_of_reach(each: SeriesPlan) -> bool:
+    grid = each.series.grid
+    assert grid is not None
+    left_out = sum(grid.count(part.range) for part in each.excluded)
+    return not each.pieces and left_out == grid.count(each.wanted)
 
 
 def print_plan(made: Plan, *, as_json: bool) -> None:

@@ -60,23 +60,22 @@ def update(
     limit = None if max_time is None else _seconds(max_time)
     if venue is not None:
         require_venue(venue)
-    with exclusive(root, "update") as alone:
+    with place.open_to_write() as storage, exclusive(root, "update") as alone:
         if not alone:
             print(f"another update of {root} is running; nothing to do here", file=sys.stderr)
             return 0
-        with place.open() as storage:
-            return interrupt.run(
-                lambda interrupts: _update(
-                    storage,
-                    settings,
-                    interrupts,
-                    venue=venue,
-                    kind=type_,
-                    instruments=words(instrument or ()),
-                    max_time_s=limit,
-                    as_json=json,
-                )
+        return interrupt.run(
+            lambda interrupts: _update(
+                storage,
+                settings,
+                interrupts,
+                venue=venue,
+                kind=type_,
+                instruments=words(instrument or ()),
+                max_time_s=limit,
+                as_json=json,
             )
+        )
 
 
 def _seconds(text: str) -> float:
@@ -111,6 +110,7 @@ async def _update(
     unplanned = 0
     # Off a terminal an update is silent unless something was stored or failed.
     async with engine(storage, settings, progress if live else None) as backfill:
+        _require_origin(storage, backfill.origin)
         interrupts.stop_with(backfill.stop)
         if max_time_s is not None:
             asyncio.get_running_loop().call_later(max_time_s, backfill.stop_in_time)
@@ -119,7 +119,7 @@ async def _update(
                 if chosen_venue not in (None, Venue(keep.venue)) or instruments:
                     continue
                 try:
-                    reports.append(await backfill.run(await backfill.plan(_kept(keep))))
+                    reports.append(await backfill.run(await backfill.plan(_kept(keep, settings))))
                 except SourceError as error:
                     # One venue that is out of reach must not keep the others from being updated.
                     print_error(f"lake update: {keep.venue}", str(error))
@@ -142,13 +142,43 @@ async def _update(
     if as_json:
         print_rows(job_rows(report), as_json=True, empty="")
     elif report.rows:
-        for text in table_lines([row for row in job_rows(report) if row["rows"]]):
+        for text in table_lines([row for row in job_rows(report, for_people=True) if row["rows"]]):
             print(text)
     print_failures(report)
     return report.exit_code or (PARTLY_DONE if unplanned else 0)
 
 
-def _kept(keep: Keep) -> Request:
+def _require_origin(storage: Storage, origin: str) -> None:
+    """An update that skips series must say so: silence means that all is up to date.
+
+    Raises:
+        InvalidRequest: No series held came from where this run would ask.
+    """
+    held = storage.catalog.series()
+    others = [each for each in held if each.origin != origin]
+    if not others:
+        return
+    way = (
+        "give the --base-url they came from"
+        if origin == "venue"
+        else "leave --base-url out, or say --accept-base-url if it is a mirror"
+    )
+    text = (
+        f"{len(others):,} of {len(held):,} series held did not come from where this update would "
+        f"ask ({others[0].series}: {others[0].origin}). To update them {way}."
+    )
+    if len(others) == len(held):
+        raise InvalidRequest(text)
+    print_error("lake update", text)
+
+
+def _kept(keep: Keep, settings: Settings) -> Request:
     return request(
-        keep.venue, keep.instruments, keep.timeframes, keep.type, Span(start=keep.start), False
+        keep.venue,
+        keep.instruments,
+        keep.timeframes,
+        Span(start=keep.start),
+        type_=keep.type,
+        refetch=False,
+        settings=settings,
     )

@@ -68,8 +68,13 @@ def _source_row(each: Capability) -> Row:
         "extra_columns": len(each.columns) - 6,
         "rank": each.rank,
         "timeframes": frames,
-        "limits": each.depth_reason or None,
+        "limits": limit_text(each) or None,
     }
+
+
+def limit_text(each: Capability) -> str:
+    """How far back a venue's history can be had; empty where nothing limits it."""
+    return each.depth_reason.format(venue=each.venue, count=each.depth_candles)
 
 
 def instruments(
