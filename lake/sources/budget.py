@@ -173,6 +173,9 @@ class Budget:
         Returns:
             The window it was spent in, for ``answered``.
         """
+        if self.limit is not None:
+            # What is heavier than a whole window could never be spent.
+            weight = min(weight, self.limit.weight)
         # First come, first served: a heavy request is not starved by light ones.
         async with self._turn:
             self.waiting_s = 0.0

@@ -20,8 +20,9 @@ from lake.sources.errors import Fault, classify
 from lake.sources.transport import COST_SCALE, Call, perform
 
 _UNIT_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
-# Venues without windows of their own are asked evenly: in short windows, with no burst.
-_EVEN_WINDOW_S = 10.0
+# Venues without windows of their own are asked evenly: in windows of a few requests.
+_EVEN_WINDOW_S = 2.0
+_EVEN_UNITS = 5
 _EVEN_BURST = 0.05
 _TRIES_AT_FIRST = 4
 # Where a venue says "slow down" and not for how long, each pause is twice the one before.
@@ -63,9 +64,7 @@ class Connection:
             options=entry.options or {},
         )
         if self._raw is None:
-            units = _EVEN_WINDOW_S * 1_000 / max(1.0, float(self.client.rateLimit))
-            weight = max(1, round(units * COST_SCALE))
-            self.budget.limit = Limit(weight, _EVEN_WINDOW_S, _EVEN_BURST, guard_s=0.0)
+            self.budget.limit = even_limit(float(self.client.rateLimit) / 1_000)
         self._in_flight = asyncio.Semaphore(entry.concurrency)
         self._measuring = asyncio.Lock()
         self._loading = asyncio.Lock()
@@ -191,3 +190,10 @@ class Connection:
             if each.get("rateLimitType") == "REQUEST_WEIGHT":
                 span = _UNIT_S.get(each.get("interval"), 60) * int(each.get("intervalNum", 1))
                 self.budget.limit = Limit(int(each["limit"]), float(span))
+
+
+def even_limit(unit_s: float) -> Limit:
+    """The limit of a venue that allows one unit of ccxt's cost every *unit_s* seconds."""
+    unit_s = max(0.001, unit_s)
+    window_s = max(_EVEN_WINDOW_S, _EVEN_UNITS * unit_s)
+    return Limit(round(window_s / unit_s * COST_SCALE), window_s, _EVEN_BURST, guard_s=0.0)
