@@ -36,7 +36,7 @@ _MOST_CLAIMS = 8
 class Sightings:
     """What all answers of a series have shown so far, for judging later ones.
 
-    ``nothing_after`` holds (first, asked at) of open-ended answers without any candle.
+    ``nothing_after`` holds (first, asked at) of open-ended answers that end before *first*.
     """
 
     last_us: int | None = None
@@ -167,8 +167,8 @@ class WindowFetch:
         if end is None and answer.is_full and rows:
             end = max(rows)
         closed = grid.floor_us(to_us(answer.now))
-        if answer.last_us is None and shown < 0 and not checked.rejected:
-            self._nothing.append((start, closed))
+        if answer.last_us is None and not (answer.is_full or checked.running or odd):
+            self._nothing.append((grid.next_us(shown) if rows else start, closed))
         self._witnesses.append(
             _Witness(
                 start,
