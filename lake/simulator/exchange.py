@@ -165,7 +165,12 @@ class Exchange:
             symbol_info(listed[symbol].instrument, listed_ms=listed[symbol].first_ms)
             for symbol in wanted
         ]
-        body = exchange_info(api, infos, self.clock.now_us() // 1_000)
+        weight = self.weights[api.name]
+        body = exchange_info(
+            infos,
+            now_ms=self.clock.now_us() // 1_000,
+            weight_per_minute=weight.limit if weight.enforced else None,
+        )
         return Answer(200, json.dumps(body, separators=(",", ":")).encode())
 
     def _klines(self, api: Api, query: Query) -> Answer:

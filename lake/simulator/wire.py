@@ -113,18 +113,20 @@ def _number(query: dict[str, str], name: str) -> int | None:
     return int(value)
 
 
-def exchange_info(api: Api, symbols: list[dict[str, Any]], now_ms: int) -> dict[str, Any]:
-    """The body of exchangeInfo."""
+def exchange_info(
+    symbols: list[dict[str, Any]], *, now_ms: int, weight_per_minute: int | None
+) -> dict[str, Any]:
+    """The body of exchangeInfo; without a limit it names none."""
     weight = {
         "rateLimitType": "REQUEST_WEIGHT",
         "interval": "MINUTE",
         "intervalNum": 1,
-        "limit": api.weight_per_minute,
+        "limit": weight_per_minute,
     }
     return {
         "timezone": "UTC",
         "serverTime": now_ms,
-        "rateLimits": [weight],
+        "rateLimits": [] if weight_per_minute is None else [weight],
         "exchangeFilters": [],
         "symbols": symbols,
     }
