@@ -21,7 +21,7 @@ from lake.storage import coverage as stored_coverage
 from lake.storage import merge, parquet
 from lake.storage.catalog import series_id_of
 from lake.storage.columns import require_rows
-from lake.storage.parquet import DamagedFile, Held
+from lake.storage.parquet import Held
 from lake.storage.points import reached
 from lake.storage.publish import Base, CommitResult, Overtaken, PartitionCommit, Publication
 from lake.storage.reconcile import roll_forward
@@ -116,16 +116,10 @@ def _read_base(storage: Storage, change: PartitionCommit, spec: RowSpec) -> Base
         roll_forward(storage, partition)
         raise Overtaken
     if on_disk < generation:
-        raise StorageError(
-            f"{path} is {'missing' if footer is None else 'older than the catalog says'}. "
-            "`lake doctor --repair` marks its range as missing, then start again."
-        )
+        raise parquet.behind(path, footer)
     if held is not None and held.sha256 != sha256:
         # Merging from it would give wrong rows a new, valid digest.
-        raise DamagedFile(
-            f"{path} is not what was written: its digest has changed. `lake doctor --repair` "
-            "moves it to quarantine; the next backfill fetches its range again."
-        )
+        raise parquet.altered(path)
     return Base(generation, sha256, footer, None if held is None else held.rows, covered, origin[0])
 
 

@@ -259,5 +259,6 @@ def _as_storage_error(error: apsw.Error, path: Path) -> StorageError:
         )
     return StorageError(
         f"SQLite failed on {path} ({type(error).__name__}: {error}). "
-        "What was stored before is complete. Check the disk and `lake doctor`, then try again."
+        "What was stored before is complete. Check the disk, its free space and quota, and "
+        "`lake doctor`, then start the same command again."
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 from lake.domain.jobs import Lease
 from lake.domain.partitions import Partition
 from lake.domain.schemas import ROW_SPECS
-from lake.errors import ReadOnlyLake, StorageError
+from lake.errors import ReadOnlyLake
 from lake.storage import files, parquet
 from lake.storage.catalog import Catalog
 from lake.storage.commit import CommitResult, PartitionCommit, commit
@@ -132,22 +132,26 @@ class Storage:
         """The rows of one file, in the data type's current schema; None when there is none.
 
         The file is opened once, so the rows are those of one commit even if it is replaced
-        meanwhile, and every page's checksum is verified.
+        meanwhile. Every page's checksum is verified, and the digest of the whole: the checksums
+        do not reach the footer, where one flipped bit can give wrong rows.
 
         Raises:
-            StorageError: The file is damaged, or the catalog has it and the disk does not.
+            StorageError: The file is damaged, or older than the catalog says, or not there.
         """
         path = self.parquet / partition.path
-        rows = parquet.read_rows(path, ROW_SPECS[partition.series.data_type])
-        if rows is None and self.catalog.partition(partition) is not None:
-            # It may have been made between the two looks; gone for good is an error.
-            rows = parquet.read_rows(path, ROW_SPECS[partition.series.data_type])
-            if rows is None:
-                raise StorageError(
-                    f"{path} is missing, though the catalog has it. `lake doctor --repair` marks "
-                    "its range as missing; the next backfill fetches it again."
-                )
-        return rows
+        # The catalog before the file: a file only ever moves ahead.
+        known = self.database.read_one(
+            "select generation, sha256 from partitions where path = ?", (partition.path,)
+        )
+        held = parquet.read_held(path, ROW_SPECS[partition.series.data_type])
+        generation, sha256 = (0, None) if known is None else known
+        if held is None and known is None:
+            return None
+        if held is None or held.footer.generation < generation:
+            raise parquet.behind(path, held)
+        if held.footer.generation == generation and held.sha256 != sha256:
+            raise parquet.altered(path)
+        return held.rows
 
     def snapshot(self) -> Path:
         """A copy of the catalog that DuckDB may attach, at most a second behind.

@@ -18,7 +18,7 @@ from lake.domain.identifiers import Series
 from lake.domain.rows import SourceTag
 from lake.domain.schemas import RowSpec
 from lake.domain.times import from_us, to_us
-from lake.errors import InvalidRequest, StorageError
+from lake.errors import InvalidRequest, SchemaMismatch, StorageError
 from lake.storage import disk
 from lake.storage.columns import conform
 from lake.storage.points import reached
@@ -170,7 +170,7 @@ def read_footer(path: Path) -> Footer | None:
         with disk.storage_errors(f"reading {path}"), path.open("rb") as file:
             try:
                 return _footer_of(pq.read_metadata(file), path)
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise  # the disk's own words, not Arrow's: the file may be sound
                 raise _damaged(path, error) from error
@@ -184,29 +184,31 @@ def read_held(path: Path, spec: RowSpec) -> Held | None:
     """Rows and footer of the file at *path*, every page checked; None where there is no file.
 
     Raises:
-        DamagedFile: It cannot be read, or a checksum does not fit.
-        SchemaMismatch: Its columns are not those of *spec*.
+        DamagedFile: It cannot be read, a checksum does not fit, or it has other columns.
     """
     content = _content(path)
     if content is None:
         return None
     table, footer = _decoded(content, path)
     return Held(
-        rows=conform(table, spec),
+        rows=_conformed(table, spec, path),
         footer=_footer_of(footer, path),
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
 
-def read_rows(path: Path, spec: RowSpec) -> pa.Table | None:
-    """Rows of the file at *path* in the columns of *spec*; None where there is no file.
+def behind(path: Path, found: object | None) -> StorageError:
+    """The error for a file that is not there, or is an older one than was recorded."""
+    return StorageError(
+        f"{path} is {'missing' if found is None else 'older than the catalog says'}. "
+        "`lake doctor --repair` marks what it lacks as missing; the next backfill fetches it."
+    )
 
-    Raises:
-        DamagedFile: It cannot be read, or a checksum does not fit.
-    """
-    content = _content(path)
-    return None if content is None else conform(_decoded(content, path)[0], spec)
+
+def altered(path: Path) -> DamagedFile:
+    """The error for a file whose digest is not the one that was recorded."""
+    return _damaged(path, "its digest is not the one that was written")
 
 
 def _content(path: Path) -> bytes | None:
@@ -218,11 +220,19 @@ def _content(path: Path) -> bytes | None:
             return None
 
 
+def _conformed(table: pa.Table, spec: RowSpec, path: Path) -> pa.Table:
+    try:
+        return conform(table, spec)
+    except (SchemaMismatch, UnicodeDecodeError) as error:
+        # A name in the footer has a bit flipped, or somebody else wrote the file.
+        raise _damaged(path, "it has other columns than were written") from error
+
+
 def _decoded(content: bytes, path: Path) -> tuple[pa.Table, pq.FileMetaData]:
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
             return file.read(), file.metadata
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
 
 

@@ -62,6 +62,19 @@ def test_the_catalog_has_the_tables_of_the_design(storage: Storage, tmp_path: Pa
     """DESIGN, section 4, names them; SQL of users relies on them."""
     names = {row[0] for row in storage.database.read("select name from pragma_table_list")}
 
-    assert names >= set(
-        ["venues", "instruments", "listings", "series", "partitions", "coverage", "ingestion_jobs", "intents", "quarantine", "notes", "revisions", "check_runs", "check_results", "snapshots"]
-    )
+    assert names >= {
+        "venues",
+        "instruments",
+        "listings",
+        "series",
+        "partitions",
+        "coverage",
+        "ingestion_jobs",
+        "intents",
+        "quarantine",
+        "notes",
+        "revisions",
+        "check_runs",
+        "check_results",
+        "snapshots",
+    }
