@@ -102,6 +102,8 @@ def generate(
     frames = timeframes(timeframe or ["1m,1h"])
     if rate <= 0:
         raise InvalidRequest(f"--rate {rate:g} makes no trades. Give a number above 0.")
+    outages = [_outage(each) for each in outage or ()]
+    listings = dict(_listing(each) for each in listed or ())
     from lake.simulator.market import DEFAULT_INSTRUMENTS, Progress
     from lake.simulator.market import generate as write
     from lake.storage.lake import Storage
@@ -122,8 +124,8 @@ def generate(
             instruments=words(instruments) if instruments else DEFAULT_INSTRUMENTS,
             timeframes=frames,
             rate=rate,
-            outages=[_outage(each) for each in outage or ()],
-            listings=dict(_listing(each) for each in listed or ()),
+            outages=outages,
+            listings=listings,
             store_trades=trades,
             on_progress=say,
         )

@@ -90,9 +90,11 @@ def size_text(size: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A span for people: ``3 s``, ``4 min``, ``2 h 5 min``."""
+    """A span for people: ``0.4 s``, ``12 s``, ``4 min``, ``2 h 5 min``."""
+    if seconds < 9.5:
+        return f"{max(seconds, 0):.1f} s"
     if seconds < 90:
-        return f"{max(seconds, 0):.0f} s"
+        return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"

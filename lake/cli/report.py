@@ -24,7 +24,7 @@ def plan_line(made: Plan) -> str:
     count = sum(1 for each in made.series if each.pieces)
     return (
         f"plan: {count} series, {made.rows:,} candles in {made.requests:,} requests, "
-        f"about {seconds_text(max(made.seconds, 1))} and {size_text(made.bytes)}"
+        f"about {seconds_text(max(made.seconds, 1.0))} and {size_text(made.bytes)}"
     )
 
 
