@@ -86,7 +86,7 @@ def from_trades(
             trades.price,
             trades.base,
             trades.quote,
-            np.ones(len(trades), np.int64),
+            trades.fills,
             np.where(trades.buy, trades.base, 0),
             np.where(trades.buy, trades.quote, 0),
         ),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import Note
@@ -16,7 +17,7 @@ from lake.domain.timeframe import Grid
 from lake.domain.times import DAY_US, from_us, iso, to_us
 from lake.simulator.candles import Candles, from_trades, join, opens_of, roll_up
 from lake.simulator.instruments import Market
-from lake.simulator.trades import Ints, Trades, trades_of_day
+from lake.simulator.trades import Ints, Trades, plan_of_day
 
 _MINUTE_US = 60_000_000
 
@@ -28,6 +29,21 @@ class Day:
     number: int
     trades: Trades
     candles: Candles
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some minutes of a market: what happens from ``start_us`` until before ``end_us``."""
+
+    day: int
+    start_us: int
+    end_us: int
+    trades: Trades
+    candles: Candles
+
+    @property
+    def ends_day(self) -> bool:
+        return self.end_us == (self.day + 1) * DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +78,41 @@ class Tape:
         return to_us(self.window.end) // _MINUTE_US * _MINUTE_US
 
     def days(self) -> Iterator[Day]:
-        """Its days in order; the first is the one in which it opens."""
+        """Its days in order, each as a whole; the first is the one in which it opens."""
+        parts: list[Block] = []
+        for block in self.blocks():
+            parts.append(block)
+            if not block.ends_day:
+                continue
+            trades = Trades.join([each.trades for each in parts])
+            yield Day(block.day, trades, join([each.candles for each in parts]))
+            parts = []
+
+    def blocks(self) -> Iterator[Block]:
+        """Its days in order in pieces of whole minutes, none too large for memory."""
         opening, end = self.opening_us, self.end_us
         close: int | None = None
-        for number in range(opening // DAY_US, -(-end // DAY_US)):
-            minute = (opening - number * DAY_US) // _MINUTE_US
-            trades = trades_of_day(
+        for day in range(opening // DAY_US, -(-end // DAY_US)):
+            minute = (opening - day * DAY_US) // _MINUTE_US
+            plan = plan_of_day(
                 self.market,
-                number,
+                day,
                 seed=self.seed,
                 rate=self.rate,
                 opening_minute=minute if minute >= 0 else None,
             )
-            trades = self._surviving(trades)
-            candles = from_trades(
-                trades, self._slots(number), step_us=self.step_us, previous_close=close
-            )
-            if len(trades):
-                close = int(trades.price[-1])
-            yield Day(number, trades, candles)
+            for first, stop, made in plan.blocks():
+                trades = self._surviving(made)
+                start_us, end_us = (day * DAY_US + each * _MINUTE_US for each in (first, stop))
+                candles = from_trades(
+                    trades,
+                    self._slots(start_us, end_us),
+                    step_us=self.step_us,
+                    previous_close=close,
+                )
+                if len(trades):
+                    close = int(trades.price[-1])
+                yield Block(day, start_us, end_us, trades, candles)
 
     def early_closes(self, grid: Grid) -> list[Note]:
         """Candles that an outage cut short for good, in the words that sources use."""
@@ -95,16 +127,19 @@ class Tape:
                 notes.append(Note(from_us(opened), "early_close", text))
         return notes
 
-    def _surviving(self, trades: Trades) -> Trades:
-        us = trades.ms * 1_000
+    def is_open(self, us: Ints) -> npt.NDArray[np.bool_]:
+        """Whether it can trade at each of the moments *us*."""
         alive = (us >= self.opening_us) & (us < self.end_us)
         for outage in self.outages:
             alive &= (us < to_us(outage.start)) | (us >= to_us(outage.end))
-        return trades.where(alive)
+        return alive
 
-    def _slots(self, number: int) -> Ints:
-        first = max(number * DAY_US, self.opening_us)
-        slots = np.arange(first, min((number + 1) * DAY_US, self.end_us), self.step_us)
+    def _surviving(self, trades: Trades) -> Trades:
+        return trades.where(self.is_open(trades.ms * 1_000))
+
+    def _slots(self, start_us: int, end_us: int) -> Ints:
+        first = max(start_us, self.opening_us)
+        slots = np.arange(first, min(end_us, self.end_us), self.step_us)
         alive = np.ones(len(slots), bool)
         for outage in self.outages:
             inside = (slots >= to_us(outage.start)) & (slots + self.step_us <= to_us(outage.end))

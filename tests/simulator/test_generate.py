@@ -15,6 +15,7 @@ from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest
 from lake.simulator.market import Generated, Progress, generate
+from lake.simulator.tables import TradeForm
 from lake.storage.lake import Storage
 
 BTC = InstrumentId.from_str("BTCUSDT.BINANCE")
@@ -80,7 +81,7 @@ def test_a_real_lake_is_left_alone(tmp_path: Path) -> None:
 
 def test_stored_trades_aggregate_to_the_stored_candles(tmp_path: Path) -> None:
     """The lake itself proves it: its candles are its trades, summed."""
-    make(tmp_path / "lake", store_trades=True)
+    make(tmp_path / "lake", store_trades=True, trade_form=TradeForm.SINGLE)
 
     with Storage.open(tmp_path / "lake", read_only=True) as storage:
         hours = storage.read_partition(Partition.of(candles(TimeFrame.HOUR_1), START))

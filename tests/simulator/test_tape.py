@@ -16,7 +16,7 @@ from lake.errors import InvalidRequest
 from lake.simulator.candles import Candles, join, roll_up, to_table
 from lake.simulator.instruments import Market, market, markets, universe
 from lake.simulator.tape import Day, RollUp, Tape
-from lake.simulator.trades import trades_of_day
+from lake.simulator.trades import plan_of_day
 
 START = datetime(2024, 1, 30)
 BINANCE = Venue("BINANCE")
@@ -34,14 +34,15 @@ def played(tape: Tape) -> tuple[list[Day], Candles]:
 def by_hand(days: list[Day], minute_us: int) -> tuple[int, ...]:
     """One candle of the minute, added up trade by trade."""
     rows = [
-        (int(p), int(b), int(q), bool(taker))
+        (int(p), int(b), int(q), bool(taker), int(fills))
         for day in days
-        for ms, p, b, q, taker in zip(
+        for ms, p, b, q, taker, fills in zip(
             day.trades.ms,
             day.trades.price,
             day.trades.base,
             day.trades.quote,
             day.trades.buy,
+            day.trades.fills,
             strict=True,
         )
         if minute_us <= ms * 1_000 < minute_us + 60_000_000
@@ -55,7 +56,7 @@ def by_hand(days: list[Day], minute_us: int) -> tuple[int, ...]:
         prices[-1],
         sum(row[1] for row in rows),
         sum(row[2] for row in rows),
-        len(rows),
+        sum(row[4] for row in rows),
         sum(row[1] for row in rows if row[3]),
         sum(row[2] for row in rows if row[3]),
     )
@@ -218,6 +219,6 @@ def test_names_are_understood() -> None:
 def test_nonsense_is_refused() -> None:
     """A rate that would not fit in memory, and ticks that the wire format cannot write."""
     with pytest.raises(InvalidRequest, match="trades per second"):
-        trades_of_day(market("BTC/USDT"), 19_000, seed=1, rate=1_000)
+        plan_of_day(market("BTC/USDT"), 19_000, seed=1, rate=1_000)
     with pytest.raises(InvalidRequest, match="decimals"):
         Market(market("BTC/USDT").instrument, 1.0, 6, 6)
