@@ -12,9 +12,13 @@ from lake.domain.identifiers import Instrument
 from lake.domain.partitions import Partition
 from lake.domain.timeframe import Grid, TimeFrame
 from lake.simulator import running
+from lake.simulator.funding_log import FundingLog
 from lake.simulator.rows import Sheet, WireFormat
+from lake.simulator.snapshots import Snapshots
+from lake.simulator.trade_log import TradeLog
 
 _DAY_US = 86_400_000_000
+_MINUTE_US = 60_000_000
 # What a candle that will still be corrected looks like: this share of its final self.
 _UNCORRECTED = 0.9
 # Rows that one candle can be made of, and rows that are not final: a month of minutes at most.
@@ -28,10 +32,16 @@ class View:
     Attributes:
         now_us: Candles that open later do not exist yet; the one that contains it runs.
         corrected_after_us: So long after its close a candle still differs from its final self.
+        keeps_oldest: Of a window with more trades than asked for, the oldest ones are given.
     """
 
     now_us: int
     corrected_after_us: int = 0
+    keeps_oldest: bool = False
+
+    @property
+    def now_ms(self) -> int:
+        return self.now_us // 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +55,37 @@ class Chunk:
 
 @dataclass(slots=True)
 class Listing:
-    """One instrument that the box trades, and its candles by timeframe."""
+    """One instrument that the box trades, and what the lake holds of it.
+
+    Attributes:
+        books: Its candles by timeframe.
+        trades: None where the lake holds none, or none with ids.
+        snapshots: Its order books.
+        funding: Its settlements.
+        other_first_ms: The earliest row of what is no candle.
+    """
 
     instrument: Instrument
     books: dict[TimeFrame, Book] = field(default_factory=dict)
+    trades: TradeLog | None = None
+    snapshots: Snapshots | None = None
+    funding: FundingLog | None = None
+    other_first_ms: list[int] = field(default_factory=list)
 
     @property
     def first_ms(self) -> int:
-        """Open time of its first candle."""
-        return min(book.first_ms for book in self.books.values())
+        """The time of its first row."""
+        return min([*(book.first_ms for book in self.books.values()), *self.other_first_ms])
+
+    def price_at(self, view: View) -> str | None:
+        """The newest price that can be seen, as text; None before there is one."""
+        if self.trades is not None:
+            return self.trades.price_at(view.now_ms)
+        for timeframe in sorted(self.books, key=lambda each: each.nominal_us):
+            rows, count = self.books[timeframe].page(None, None, 1, view)
+            if count:
+                return str(running.decode(rows)[0][running.CLOSE])
+        return None
 
 
 class Book:
@@ -134,6 +166,10 @@ class Book:
         stored = running.decode(self._forward(open_ms, open_ms, 1)[0])
         if not stored:
             return None
+        if self._listing.trades is not None and end_us - open_us <= _MINUTE_US:
+            # A moment in between: what has been traded by now, to the last lot.
+            so_far = self._listing.trades.between(open_ms, now_us // 1_000)
+            return running.of_trades(so_far, stored[0], close_ms=close_ms, wire=self.wire)
         share = (now_us - open_us) / (end_us - open_us)
         return running.partial(stored[0], share, close_ms=close_ms)
 

@@ -29,6 +29,7 @@ def control(exchange: Exchange, name: str, body: Body) -> Body:
                       ``{"queue": [{"fault": "http_429", "count": 20, "after": 5,
                       "path": "klines", "retry_after_s": 1}]}`` adds to it
     ``corrections``   ``{"seconds": 5}``: candles still change so long after their close
+    ``windows``       ``{"keep": "oldest"}`` (or newest): what aggTrades gives of a full window
     ``lag``           ``{"seconds": 3}``: candles appear so late
     ``outages``       ``{"ranges": [{"start": ..., "end": ...}]}``: 503 while the clock is there
     ``stranger``      ``{"weight_per_minute": 3000, "api": "spot"}``: others use weight too
@@ -87,6 +88,14 @@ def _corrections(exchange: Exchange, body: Body) -> Body:
     return {}
 
 
+def _windows(exchange: Exchange, body: Body) -> Body:
+    keep = body["keep"]
+    if keep not in ("oldest", "newest"):
+        raise InvalidRequest(f"{keep!r} rows of a window cannot be kept: oldest or newest.")
+    exchange.behaviour.keeps_oldest = keep == "oldest"
+    return {}
+
+
 def _lag(exchange: Exchange, body: Body) -> Body:
     exchange.behaviour.lag_s = float(body["seconds"])
     return {}
@@ -126,6 +135,7 @@ def _reset(exchange: Exchange, body: Body) -> Body:
     exchange.requests.clear()
     exchange.counts.clear()
     exchange.candles = 0
+    exchange.served.clear()
     for limit in exchange.weights.values():
         limit.forget()
     return {}
@@ -137,6 +147,7 @@ _ACTIONS: dict[str, Callable[[Exchange, Body], Body]] = {
     "clock": _clock,
     "faults": _faults,
     "corrections": _corrections,
+    "windows": _windows,
     "lag": _lag,
     "outages": _outages,
     "stranger": _stranger,

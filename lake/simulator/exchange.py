@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +17,10 @@ from lake.domain.ranges import TimeRange
 from lake.domain.times import from_us, iso
 from lake.simulator.book import Listing, View
 from lake.simulator.clock import Clock
+from lake.simulator.endpoints import Endpoints
 from lake.simulator.faults import Answer, FaultPlan
 from lake.simulator.limits import Outcome, WeightLimit
+from lake.simulator.requests import FUNDING_REQUESTS, FUNDING_WINDOW_MS, Query, weight_of
 from lake.simulator.shelf import Shelf
 from lake.simulator.wire import (
     APIS,
@@ -33,7 +35,12 @@ from lake.simulator.wire import (
     symbol_info,
 )
 
-Query = dict[str, str]
+# Limits that are not an API's weight, and what they count.
+_FUNDING = "usdm_funding"
+_FUNDING_NAMES = ("fundingRate", "fundingInfo")
+_FUTURES_ONLY = (*_FUNDING_NAMES, "premiumIndex")
+# Where the client's key lies among the parameters, under a name that no client can send.
+_KEY = "X-MBX-APIKEY header"
 # The newest requests are remembered, so that a test can say what was asked.
 REMEMBERED_REQUESTS = 20_000
 _NOT_FOUND = Answer(404, b"<html><body><h2>404 Not found</h2></body></html>", "text/html")
@@ -58,15 +65,18 @@ class Behaviour:
         lag_s: Candles are shown as they were so long ago; the venue's clock is right.
         corrected_after_s: For so long after its close a candle still changes.
         outages: While the clock is in one of these, every answer is 503.
+        keeps_oldest: aggTrades with both times gives the oldest rows of a window that holds
+            more than were asked for; otherwise the newest.
     """
 
     lag_s: float = 0.0
     corrected_after_s: float = 0.0
     outages: list[TimeRange] = field(default_factory=list)
+    keeps_oldest: bool = False
 
 
 class Exchange:
-    """Answers Binance's public REST from a shelf of candles."""
+    """Answers Binance's public REST from a shelf."""
 
     def __init__(self, shelf: Shelf, *, clock: Clock, faults: FaultPlan, limits: bool) -> None:
         self.shelf = shelf
@@ -76,24 +86,33 @@ class Exchange:
         self.weights = {
             api.name: WeightLimit(api.weight_per_minute, enforced=limits) for api in APIS
         }
+        self.weights[_FUNDING] = WeightLimit(
+            FUNDING_REQUESTS, enforced=limits, window_ms=FUNDING_WINDOW_MS
+        )
         self.requests: deque[Served] = deque(maxlen=REMEMBERED_REQUESTS)
         self.counts: dict[str, int] = {}
         self.candles = 0
-        self._routes: dict[str, tuple[Api, str]] = {
-            api.prefix + name: (api, name)
-            for api in APIS
-            for name in ("ping", "time", "exchangeInfo", "klines")
-        }
+        self.served: dict[str, int] = {}
         self._answers: dict[str, Callable[[Api, Query], Answer]] = {
             "ping": lambda api, query: Answer(200, b"{}"),
             "time": self._time,
             "exchangeInfo": self._exchange_info,
             "klines": self._klines,
+            "historicalTrades": _refuse_key,
+            **Endpoints(shelf, self._view, self.served).answers,
+        }
+        self._routes: dict[str, tuple[Api, str]] = {
+            api.prefix + name: (api, name)
+            for api in APIS
+            for name in self._answers
+            if api.name != "spot" or name not in _FUTURES_ONLY
         }
 
-    def answer(self, path: str, query: Query, query_text: str) -> Answer:
-        """The answer to a GET of *path*, faults and weights included."""
+    def answer(self, path: str, query: Query, query_text: str, *, key: str = "") -> Answer:
+        """The answer to a GET of *path*, faults and weights included; *key* is the client's."""
         now_ms = self.clock.now_us() // 1_000
+        if key and path.endswith("historicalTrades"):
+            query = query | {_KEY: key}
         answer = self._honest(path, query, now_ms)
         if not self.faults.is_idle:
             answer = self.faults.apply(answer, path=path, query=query_text, now_ms=now_ms)
@@ -108,6 +127,7 @@ class Exchange:
             "rate": self.clock.rate,
             "requests": dict(self.counts),
             "candles": self.candles,
+            "served": dict(self.served),
             "faults": dict(self.faults.given),
             "weights": {
                 name: {
@@ -134,7 +154,11 @@ class Exchange:
             if any(now in outage for outage in self.behaviour.outages):
                 return _DOWN
         api, name = route
-        verdict = self.weights[api.name].take(_weight(api, name, query), now_ms=now_ms)
+        verdict = self.weights[api.name].take(weight_of(api, name, query), now_ms=now_ms)
+        if api.name == "usdm" and name in _FUNDING_NAMES and verdict.outcome is Outcome.ANSWER:
+            shared = self.weights[_FUNDING].take(1, now_ms=now_ms)
+            if shared.outcome is not Outcome.ANSWER:
+                verdict = replace(shared, used=verdict.used)
         if verdict.outcome is Outcome.ANSWER:
             try:
                 answer = self._answers[name](api, query)
@@ -184,22 +208,25 @@ class Exchange:
             raise Refusal(-1120, "Invalid interval.")
         if api.name == "coinm" and _too_wide(asked):
             raise Refusal(-1128, "Combination of optional parameters invalid.")
-        view = View(
-            self.clock.now_us() - round(self.behaviour.lag_s * 1e6),
-            round(self.behaviour.corrected_after_s * 1e6),
-        )
-        rows, count = book.page(asked.start_ms, asked.end_ms, asked.limit, view)
+        rows, count = book.page(asked.start_ms, asked.end_ms, asked.limit, self._view())
         self.candles += count
         return Answer(200, b"[" + rows[:-1] + b"]")
 
+    def _view(self) -> View:
+        behaviour = self.behaviour
+        return View(
+            self.clock.now_us() - round(behaviour.lag_s * 1e6),
+            round(behaviour.corrected_after_s * 1e6),
+            behaviour.keeps_oldest,
+        )
 
-def _weight(api: Api, name: str, query: Query) -> int:
-    if name == "exchangeInfo":
-        return api.exchange_info_weight
-    if name != "klines":
-        return 1
-    limit = query.get("limit", "")
-    return api.klines_weight(int(limit) if limit.isdecimal() and len(limit) < 9 else 500)
+
+def _refuse_key(api: Api, query: Query) -> Answer:
+    """No key of the box is good: it has no users."""
+    if _KEY in query:
+        message = "Invalid API-key, IP, or permissions for action."
+        raise Refusal(-2015, message, status=401)
+    raise Refusal(-2014, "API-key format invalid.", status=401)
 
 
 def _too_wide(asked: KlinesRequest) -> bool:

@@ -1,7 +1,7 @@
 """What can go wrong between a venue and its clients, on demand and under a seed.
 
 One entry per row of the table in facts/venues.md 2.3. A fault turns a true answer into a
-faulty one; it knows nothing of candles beyond the shape of a row.
+faulty one; it knows nothing of markets beyond the shape of a row (:mod:`.spoil`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from enum import Enum
 from typing import Any
 
 from lake.errors import InvalidRequest
+from lake.simulator import spoil
+from lake.simulator.spoil import KLINES, Change, Shape, has_rows, shape_of, spoiled
 
 JSON = "application/json"
 HTML = "text/html"
@@ -49,6 +51,7 @@ class Circumstances:
     draw: int
     now_ms: int
     retry_after_s: int
+    shape: Shape = KLINES
 
 
 _Spoil = Callable[[Answer, Circumstances], Answer]
@@ -60,13 +63,25 @@ class Fault:
 
     Attributes:
         spoil: Makes the faulty answer.
-        needs_rows: Only lists of rows can fail like this.
+        needs_rows: Only lists of rows (and books) can fail like this.
+        needs_times: Only answers that carry times; spot's books do not.
+        fits_books: A book of fewer levels is as true as one of more: nobody could tell.
         transient: Asking again helps; the others are only given on demand.
     """
 
     spoil: _Spoil
     needs_rows: bool = False
     transient: bool = True
+    needs_times: bool = False
+    fits_books: bool = True
+
+    def fits(self, shape: Shape | None, body: bytes) -> bool:
+        """Whether an answer of *shape* (None: without rows) can fail like this."""
+        if shape is None:
+            return not self.needs_rows
+        if not shape.sides:
+            return True
+        return self.fits_books and (not self.needs_times or b'"T":' in body)
 
 
 def _status(
@@ -106,62 +121,22 @@ def _truncated(content_type: str) -> _Spoil:
     return spoil
 
 
-def _rows(change: Callable[[list[Any], int], None]) -> _Spoil:
+def _rows(change: Change) -> _Spoil:
     """*change* alters the rows of a true answer; the draw picks which."""
+    return _changed(change, whole=False)
 
+
+def _timed(change: Change) -> _Spoil:
+    """*change* alters what carries the times: rows, or the object around them."""
+    return _changed(change, whole=True)
+
+
+def _changed(change: Change, *, whole: bool) -> _Spoil:
     def spoil(answer: Answer, now: Circumstances) -> Answer:
-        rows = json.loads(answer.body)
-        if rows:
-            change(rows, now.draw)
-        return replace(answer, body=json.dumps(rows, separators=(",", ":")).encode())
+        body = spoiled(now.shape, answer.body, now.draw, change, whole=whole)
+        return replace(answer, body=body)
 
     return spoil
-
-
-def _one_row(change: Callable[[list[Any]], None]) -> _Spoil:
-    return _rows(lambda rows, draw: change(rows[draw % len(rows)]))
-
-
-def _set(at: int, value: Any) -> Callable[[list[Any]], None]:
-    def change(row: list[Any]) -> None:
-        row[at] = value
-
-    return change
-
-
-def _times(convert: Callable[[int], int]) -> Callable[[list[Any], int], None]:
-    def change(rows: list[Any], draw: int) -> None:
-        for row in rows:
-            row[0], row[6] = convert(row[0]), convert(row[6])
-
-    return change
-
-
-def _duplicate(rows: list[Any], draw: int) -> None:
-    at = draw % len(rows)
-    rows.insert(at, list(rows[at]))
-
-
-def _drop_some(rows: list[Any], draw: int) -> None:
-    """Holes in the middle: the hardest to notice, every row that is there is true."""
-    first = draw % len(rows)
-    del rows[first : first + 1 + draw // 7 % 5]
-
-
-def _future(rows: list[Any], draw: int) -> None:
-    step = rows[-1][6] + 1 - rows[-1][0]
-    later = list(rows[-1])
-    later[0] += 1_000_000 * step
-    later[6] += 1_000_000 * step
-    rows.append(later)
-
-
-def _short_row(row: list[Any]) -> None:
-    del row[4:]
-
-
-def _negative(row: list[Any]) -> None:
-    row[3] = "-" + str(row[3])
 
 
 _RESTRICTED = (
@@ -216,26 +191,24 @@ FAULTS: dict[str, Fault] = {
     "empty_object": Fault(_body("{}")),
     "text": Fault(_body('"text"')),
     "bare_nan": Fault(_body("NaN")),
-    "short_row": Fault(_one_row(_short_row), needs_rows=True),
-    "nan": Fault(_one_row(_set(2, math.nan)), needs_rows=True),
-    "nan_text": Fault(_one_row(_set(4, "NaN")), needs_rows=True),
-    "infinite": Fault(_one_row(_set(2, math.inf)), needs_rows=True),
-    "null_price": Fault(_one_row(_set(1, None)), needs_rows=True),
-    "null_time": Fault(_one_row(_set(0, None)), needs_rows=True),
-    "negative": Fault(_one_row(_negative), needs_rows=True),
-    "duplicate_row": Fault(_rows(_duplicate), needs_rows=True),
-    "microseconds": Fault(_rows(_times(lambda ms: ms * 1_000)), needs_rows=True),
-    "seconds": Fault(_rows(_times(lambda ms: ms // 1_000)), needs_rows=True),
-    "future_row": Fault(_rows(_future), needs_rows=True),
-    "short_list": Fault(_rows(_drop_some), needs_rows=True),
-    "short_tail": Fault(
-        _rows(lambda rows, draw: rows.__delitem__(slice(draw % len(rows), None))),
-        needs_rows=True,
+    "short_row": Fault(_rows(spoil.short_row), needs_rows=True),
+    "nan": Fault(_rows(spoil.set_price(1, math.nan)), needs_rows=True),
+    "nan_text": Fault(_rows(spoil.set_price(3, "NaN")), needs_rows=True),
+    "infinite": Fault(_rows(spoil.set_price(1, math.inf)), needs_rows=True),
+    "null_price": Fault(_rows(spoil.set_price(0, None)), needs_rows=True),
+    "null_time": Fault(_timed(spoil.null_time), needs_rows=True, needs_times=True),
+    "negative": Fault(_rows(spoil.negative), needs_rows=True),
+    "duplicate_row": Fault(_rows(spoil.duplicate), needs_rows=True),
+    "microseconds": Fault(
+        _timed(spoil.convert_times(lambda ms: ms * 1_000)), needs_rows=True, needs_times=True
     ),
-    "short_head": Fault(
-        _rows(lambda rows, draw: rows.__delitem__(slice(0, 1 + draw % len(rows)))),
-        needs_rows=True,
+    "seconds": Fault(
+        _timed(spoil.convert_times(lambda ms: ms // 1_000)), needs_rows=True, needs_times=True
     ),
+    "future_row": Fault(_timed(spoil.future), needs_rows=True, needs_times=True),
+    "short_list": Fault(_rows(spoil.drop_some), needs_rows=True, fits_books=False),
+    "short_tail": Fault(_rows(spoil.drop_tail), needs_rows=True, fits_books=False),
+    "short_head": Fault(_rows(spoil.drop_head), needs_rows=True, fits_books=False),
     "empty_list": Fault(_body("[]"), needs_rows=True),
 }
 
@@ -287,20 +260,23 @@ class FaultPlan:
 
     def apply(self, answer: Answer, *, path: str, query: str, now_ms: int) -> Answer:
         """The answer that is sent in place of the true *answer*."""
-        rows = answer.status == 200 and answer.body.startswith(b"[[")
+        shape = shape_of(path)
+        if shape is not None and not (answer.status == 200 and has_rows(shape, answer.body)):
+            shape = None
         draw = self._draw(path, query)
         planned = self._planned(path)
         if planned:
             name, wait_s = planned.fault, planned.retry_after_s
         elif self.rate and self.path in path and draw % 10_000 < self.rate * 10_000:
-            name, wait_s = self._choose(draw // 10_000, rows=rows), None
+            name, wait_s = self._choose(draw // 10_000, shape, answer.body), None
         else:
             return answer
-        if not name or (FAULTS[name].needs_rows and not rows):
+        if not name or not FAULTS[name].fits(shape, answer.body):
             return answer
         self.given[name] = self.given.get(name, 0) + 1
         wait = self.retry_after_s if wait_s is None else wait_s
-        return FAULTS[name].spoil(answer, Circumstances(draw >> 40, now_ms, wait))
+        now = Circumstances(draw >> 40, now_ms, wait, shape or KLINES)
+        return FAULTS[name].spoil(answer, now)
 
     def _draw(self, path: str, query: str) -> int:
         """A number for the n-th time that this request is made; order of others plays no part."""
@@ -322,9 +298,9 @@ class FaultPlan:
             return planned
         return None
 
-    def _choose(self, draw: int, *, rows: bool) -> str:
+    def _choose(self, draw: int, shape: Shape | None, body: bytes) -> str:
         names = self.kinds or tuple(name for name, fault in FAULTS.items() if fault.transient)
-        fitting = [name for name in names if rows or not FAULTS[name].needs_rows]
+        fitting = [name for name in names if FAULTS[name].fits(shape, body)]
         return fitting[draw % len(fitting)] if fitting else ""
 
 

@@ -36,7 +36,7 @@ class WeightLimit:
     """The weight that one address has used at one API in the current minute.
 
     Attributes:
-        limit: Weight per minute.
+        limit: Weight per minute, or per window of another length.
         enforced: Without it weights are only counted.
         stranger: Weight per minute that others on the same address use, evenly spread.
         refused: How many requests got a 429.
@@ -44,8 +44,9 @@ class WeightLimit:
         used_by_minute: What each minute used, the stranger included.
     """
 
-    def __init__(self, limit: int, *, enforced: bool = True) -> None:
+    def __init__(self, limit: int, *, enforced: bool = True, window_ms: int = _MINUTE_MS) -> None:
         self.limit = limit
+        self._window_ms = window_ms
         self.enforced = enforced
         self.forget()
 
@@ -64,11 +65,11 @@ class WeightLimit:
         """Count a request of *weight* at *now_ms* (the box's clock)."""
         if self.enforced and now_ms < self._banned_until_ms:
             return self._ban(now_ms)
-        minute, into = divmod(now_ms, _MINUTE_MS)
+        minute, into = divmod(now_ms, self._window_ms)
         if minute != self._minute:
             self._minute, self._used, self._refusals = minute, 0, 0
         self._used += weight
-        used = self._used + self.stranger * into // _MINUTE_MS
+        used = self._used + self.stranger * into // self._window_ms
         if not self.enforced or used <= self.limit:
             self._remember(minute, used)
             return Verdict(Outcome.ANSWER, used)
@@ -80,7 +81,7 @@ class WeightLimit:
             self.bans += 1
             self._refusals = 0
             return self._ban(now_ms)
-        return Verdict(Outcome.REFUSE, used, retry_after_s=_seconds(_MINUTE_MS - into))
+        return Verdict(Outcome.REFUSE, used, retry_after_s=_seconds(self._window_ms - into))
 
     def _ban(self, now_ms: int) -> Verdict:
         wait_s = _seconds(self._banned_until_ms - now_ms)

@@ -11,9 +11,12 @@ from typing import Any
 
 import msgspec
 
+from lake.simulator.rows import WireFormat
+
 Row = list[Any]
 OPEN, HIGH, LOW, CLOSE, CLOSE_TIME, COUNT = 1, 2, 3, 4, 6, 8
 _SUMS = (5, 7, 9, 10)
+_SMALLEST = Decimal("0.00000001")
 
 
 def decode(rows: bytes) -> list[Row]:
@@ -68,6 +71,42 @@ def aggregate(fine: Sequence[Row], *, open_ms: int, close_ms: int) -> Row:
     if all(row[COUNT] is not None for row in fine):
         whole[COUNT] = sum(row[COUNT] for row in fine)
     return whole
+
+
+def of_trades(
+    trades: Sequence[dict[str, Any]], stored: Row, *, close_ms: int, wire: WireFormat
+) -> Row:
+    """The candle *stored* as it was when only *trades* (aggregates as text) had happened."""
+    row = list(stored)
+    row[CLOSE_TIME] = close_ms
+    prices = [Decimal(each["p"]) for each in trades] or [Decimal(stored[OPEN])]
+    for field, price in ((HIGH, max(prices)), (LOW, min(prices)), (CLOSE, prices[-1])):
+        row[field] = _text(price, stored[field])
+    totals = [Decimal(0)] * 4
+    count = 0
+    for each, price in zip(trades, prices, strict=False):
+        quantity = Decimal(each["q"])
+        worth = quantity * price
+        if wire.contract_size is not None:
+            coins = quantity * Decimal(wire.contract_size) / price
+            worth = coins.quantize(_SMALLEST, ROUND_HALF_EVEN)
+        count += each["l"] - each["f"] + 1
+        for at, amount in ((0, quantity), (1, worth)):
+            totals[at] += amount
+            totals[at + 2] += 0 if each["m"] else amount
+    for field, total in zip(_SUMS, totals, strict=True):
+        if row[field] is not None:
+            row[field] = _at_least(total, stored[field])
+    if row[COUNT] is not None:
+        row[COUNT] = count
+    return row
+
+
+def _at_least(value: Decimal, like: str) -> str:
+    """*value* with as many decimals as *like*, or more where it has more."""
+    short = value.normalize()
+    needed = int(short.as_tuple().exponent)
+    return format(value.quantize(min(_unit(like), Decimal(1).scaleb(min(0, needed)))), "f")
 
 
 def _unit(like: str) -> Decimal:

@@ -143,7 +143,8 @@ def _handler(
             return await _controlled(exchange, request)
         if request.method != "GET":
             return web.Response(status=405)
-        answer = exchange.answer(path, dict(request.query), request.query_string)
+        key = request.headers.get("X-MBX-APIKEY", "")
+        answer = exchange.answer(path, dict(request.query), request.query_string, key=key)
         headers = {"Date": date(), "Content-Type": answer.content_type}
         headers.update(answer.headers)
         if answer.delivery is Delivery.WHOLE:

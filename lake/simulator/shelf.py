@@ -1,4 +1,4 @@
-"""A lake as a venue's stock of candles: by API and native symbol, as text ready to send.
+"""A lake as a venue's stock of market data: by API and native symbol, as text ready to send.
 
 Rows become text a chunk at a time and stay in bounded caches, so that a page is a slice of
 bytes. Does not know HTTP, limits or faults.
@@ -7,10 +7,8 @@ bytes. Does not know HTTP, limits or faults.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from datetime import datetime
-from typing import Generic, TypeVar
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -20,15 +18,24 @@ from lake.domain.partitions import Partition
 from lake.domain.times import to_us, utc
 from lake.errors import InvalidRequest, StorageError
 from lake.simulator.book import Book, Chunk, Listing
+from lake.simulator.cache import Cache
+from lake.simulator.funding_log import FundingLog
 from lake.simulator.instruments import market
+from lake.simulator.row_groups import Groups, groups_of
 from lake.simulator.rows import Sheet, sheet
+from lake.simulator.snapshots import Snapshots
+from lake.simulator.trade_log import Caches, TradeLog
 from lake.storage.lake import Storage
+from lake.storage.records import PartitionInfo
 
 # 8,192 candles are 1.4 MB of text: small enough that clients walking through 50 instruments
 # at once find their places in the cache, large enough that a row costs little to make.
 _CHUNK_ROWS = 8_192
 TEXT_CACHE_BYTES = 96 << 20
 TABLE_CACHE_BYTES = 24 << 20
+# Six row groups of trades: what eight clients at different places would need is more, but
+# then a group is decoded again, which costs 10 ms.
+COLUMN_CACHE_BYTES = 48 << 20
 _APIS = {
     InstrumentKind.SPOT: "spot",
     InstrumentKind.LINEAR: "usdm",
@@ -36,11 +43,9 @@ _APIS = {
 }
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+")
 
-Value = TypeVar("Value")
-
 
 class Shelf:
-    """The candles of a lake by API and native symbol.
+    """What a lake holds by API and native symbol.
 
     The lake is read as it is; :meth:`refresh` looks again.
 
@@ -50,8 +55,13 @@ class Shelf:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._texts: _Cache[Sheet] = _Cache(TEXT_CACHE_BYTES, lambda text: text.size_bytes)
-        self._tables: _Cache[pa.Table] = _Cache(TABLE_CACHE_BYTES, lambda table: table.nbytes)
+        self._texts: Cache[Sheet] = Cache(TEXT_CACHE_BYTES, lambda text: text.size_bytes)
+        self._tables: Cache[pa.Table] = Cache(TABLE_CACHE_BYTES, lambda table: table.nbytes)
+        self._trades = Caches(
+            Cache(TEXT_CACHE_BYTES, lambda text: text.size_bytes),
+            Cache(COLUMN_CACHE_BYTES, lambda rows: rows.size_bytes),
+        )
+        self._batches: Cache[pa.RecordBatch] = Cache(TABLE_CACHE_BYTES, lambda batch: batch.nbytes)
         self.listings: dict[str, dict[str, Listing]] = {}
         self.refresh()
 
@@ -59,38 +69,68 @@ class Shelf:
         """Read the lake's catalog again and forget the pages made of it."""
         self._texts.clear()
         self._tables.clear()
+        self._trades.texts.clear()
+        self._trades.columns.clear()
+        self._batches.clear()
         catalog = self._storage.catalog
         listings: dict[str, dict[str, Listing]] = {api: {} for api in _APIS.values()}
         found = [info.series for info in catalog.series()]
         # Where two venues have the same symbol, Binance's own comes first and stays.
         found.sort(key=lambda each: (not each.venue.name.startswith("BINANCE"), str(each)))
         for series in found:
-            if series.data_type is not DataType.OHLCV:
-                continue
             instrument = catalog.instrument(series.instrument_id) or _guess(series)
             api = _APIS.get(instrument.kind) if instrument else None
             if instrument is None or api is None:
                 continue
-            chunks = self._chunks(series)
-            if not chunks:
+            partitions = [info for info in catalog.partitions(series) if info.min_ts]
+            if not partitions:
                 # Nothing is held: better no such symbol than one that never traded.
                 continue
             listing = listings[api].setdefault(instrument.native_id, Listing(instrument))
             if listing.instrument.id == instrument.id:
-                assert series.timeframe is not None
-                listing.books[series.timeframe] = self._book(listing, series, chunks)
+                self._put(listing, series, partitions)
         self.listings = listings
 
-    def _book(self, listing: Listing, series: Series, chunks: list[Chunk]) -> Book:
+    def _put(self, listing: Listing, series: Series, partitions: list[PartitionInfo]) -> None:
+        instrument, kind = listing.instrument, series.data_type
+        if kind is DataType.OHLCV:
+            assert series.timeframe is not None
+            listing.books[series.timeframe] = self._book(listing, series, partitions)
+            return
+        listing.other_first_ms.append(
+            min(to_us(each.min_ts) // 1_000 for each in partitions if each.min_ts)
+        )
+        if kind is DataType.TRADES:
+            log = TradeLog(instrument, partial(self._groups, series, "trade_id"), self._trades)
+            listing.trades = log
+        elif kind is DataType.ORDERBOOK:
+            find = partial(self._groups, series, "sequence")
+            listing.snapshots = Snapshots(instrument, find, self._batches)
+        else:
+            load = partial(self._all_rows, series)
+            linear = instrument.kind is InstrumentKind.LINEAR
+            listing.funding = FundingLog(instrument.native_id, load, says_mark=linear)
+
+    def _groups(self, series: Series, id_column: str) -> Groups:
+        return groups_of(self._storage, series, id_column=id_column)
+
+    def _all_rows(self, series: Series) -> pa.Table:
+        """Every row of a series that is small: hourly funding is 8,760 rows a year."""
+        infos = self._storage.catalog.partitions(series)
+        tables = [self._table(info.partition) for info in infos if info.rows]
+        return pa.concat_tables(tables).sort_by("ts")
+
+    def _book(self, listing: Listing, series: Series, partitions: list[PartitionInfo]) -> Book:
         assert series.grid is not None
         closes_ms = self._closes_ms(series)
+        chunks = self._chunks(series, partitions)
         return Book(listing, series.grid, chunks=chunks, closes_ms=closes_ms, text_of=self._text)
 
-    def _chunks(self, series: Series) -> list[Chunk]:
+    def _chunks(self, series: Series, partitions: list[PartitionInfo]) -> list[Chunk]:
         assert series.timeframe is not None
         span_ms = _CHUNK_ROWS * series.timeframe.nominal_us // 1_000
         chunks: list[Chunk] = []
-        for info in self._storage.catalog.partitions(series):
+        for info in partitions:
             if info.min_ts is None or info.max_ts is None:
                 continue
             first_ms, last_ms = to_us(info.min_ts) // 1_000, to_us(info.max_ts) // 1_000
@@ -129,32 +169,6 @@ class Shelf:
                 closed = to_us(utc(datetime.fromisoformat(moment[0])))
                 closes[to_us(note.ts) // 1_000] = closed // 1_000
         return closes
-
-
-class _Cache(Generic[Value]):
-    """The values used last, as many as fit; always the newest one."""
-
-    def __init__(self, limit_bytes: int, size_of: Callable[[Value], int]) -> None:
-        self._limit_bytes = limit_bytes
-        self._size_of = size_of
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        if (known := self._values.get(key)) is not None:
-            self._values.move_to_end(key)
-            return known
-        made = make()
-        self._values[key] = made
-        self._bytes += self._size_of(made)
-        while self._bytes > self._limit_bytes and len(self._values) > 1:
-            _, dropped = self._values.popitem(last=False)
-            self._bytes -= self._size_of(dropped)
-        return made
-
-    def clear(self) -> None:
-        self._values.clear()
-        self._bytes = 0
 
 
 def _guess(series: Series) -> Instrument | None:

@@ -57,9 +57,9 @@ DEFAULT_LIMIT = 500
 class Refusal(Exception):
     """A request that Binance refuses with a code."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, *, status: int = 400) -> None:
         super().__init__(message)
-        self.answer = error(400, code, message)
+        self.answer = error(status, code, message)
 
 
 def error(status: int, code: int, message: str, **headers: str) -> Answer:
@@ -81,10 +81,10 @@ class KlinesRequest:
 
     @classmethod
     def parse(cls, query: dict[str, str], api: Api) -> KlinesRequest:
-        symbol = _mandatory(query, "symbol")
-        interval = _mandatory(query, "interval")
-        start_ms, end_ms = _number(query, "startTime"), _number(query, "endTime")
-        limit = _number(query, "limit")
+        symbol = mandatory(query, "symbol")
+        interval = mandatory(query, "interval")
+        start_ms, end_ms = number(query, "startTime"), number(query, "endTime")
+        limit = number(query, "limit")
         if interval not in INTERVALS:
             raise Refusal(-1120, "Invalid interval.")
         if limit == 0:
@@ -95,7 +95,8 @@ class KlinesRequest:
         return cls(symbol, INTERVALS[interval], start_ms, end_ms, limit)
 
 
-def _mandatory(query: dict[str, str], name: str) -> str:
+def mandatory(query: dict[str, str], name: str) -> str:
+    """A parameter that must be there."""
     value = query.get(name)
     if not value:
         message = f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
@@ -103,7 +104,8 @@ def _mandatory(query: dict[str, str], name: str) -> str:
     return value
 
 
-def _number(query: dict[str, str], name: str) -> int | None:
+def number(query: dict[str, str], name: str) -> int | None:
+    """A parameter that must be digits where it is there."""
     value = query.get(name)
     if value is None:
         return None
