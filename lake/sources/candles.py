@@ -146,6 +146,9 @@ class WindowFetch:
             self._learn(answer)
         return self._explained(claimed, slots)
 
+    def _is_inside(self, odd: Rejected) -> bool:
+        return odd.ts is None or odd.ts in self._window
+
     def _saw(self, answer: Answer) -> None:
         if answer.checked.rows.num_rows:
             self._sightings.saw(answer.checked.rows["ts"][-1].value)
@@ -156,8 +159,13 @@ class WindowFetch:
         rows = {to_us(row["ts"]): row for row in checked.rows.to_pylist()}
         self._known |= {us: row for us, row in rows.items() if from_us(us) in self._window}
         self._notes |= {to_us(each.ts): each for each in checked.notes if each.ts in self._window}
-        odd = [each for each in checked.rejected if each.ts is None or each.ts in self._window]
-        self._rejections.update(set(odd))
+        # The first answer is about the window alone; later ones also show what lies around it.
+        odd = [
+            each
+            for each in dict.fromkeys(checked.rejected)
+            if not self._witnesses or each in self._rejections or self._is_inside(each)
+        ]
+        self._rejections.update(odd)
         shown = max(rows, default=-1)
         if checked.running:
             shown = max(shown, grid.floor_us(to_us(answer.now)))
@@ -174,7 +182,7 @@ class WindowFetch:
                 start,
                 closed if end is None else min(closed, grid.next_us(end)),
                 frozenset(rows),
-                frozenset(to_us(each.ts) for each in odd if each.ts),
+                frozenset(to_us(each.ts) for each in checked.rejected if each.ts),
                 shown,
             )
         )
