@@ -14,7 +14,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from lake_kit import hour, series, write
 
 from lake import open_files
 from lake.domain.schemas import OHLCV
@@ -22,6 +21,7 @@ from lake.errors import InvalidRequest, MigrationError, NoLake, SeriesNotFound, 
 from lake.storage.lake import Storage
 from lake.warehouse import Trust, Warehouse, query
 from lake.warehouse import connection as opening
+from tests.warehouse.lake_kit import hour, series, write
 
 COLUMNS = ["venue", "instrument", *OHLCV.schema.names, "close_ts"]
 
@@ -195,7 +195,7 @@ class TestViews:
             assert warehouse.query("from ohlcv_1h").height == 0
             code = (
                 "import sys; from pathlib import Path; from datetime import datetime;"
-                "from lake_kit import write, series; from lake.storage.lake import Storage\n"
+                "from tests.warehouse.lake_kit import write, series; from lake.storage.lake import Storage\n"
                 "with Storage.open(Path(sys.argv[1])) as s:"
                 " write(s, series(), datetime(2024, 1, 1), 48)"
             )
