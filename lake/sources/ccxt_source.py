@@ -194,9 +194,9 @@ class CcxtSource:
         Raises:
             SourceError: The venue did not answer, or never twice the same.
         """
-        if self._entry.raw is None:
-            return None
         rules = self._rules(series)
+        if not rules.open_ended:
+            return None
         asker = Asker(self._ask(instrument, series), rules, self.server_time)
         return await first_candle(asker, rules)
 
@@ -271,11 +271,12 @@ class CcxtSource:
     # What the table says of a series.
 
     def _rules(self, series: Series) -> Rules:
+        raw = self._entry.raw
         return Rules(
             grid=_grid(series),
             page_size=self._page_size(series),
             hole_answers=self._entry.hole_answers,
-            open_ended=self._entry.raw is not None,
+            open_ended=raw is not None and raw.open_ended,
             retry=self._retry,
         )
 
