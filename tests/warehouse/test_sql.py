@@ -195,7 +195,8 @@ class TestViews:
             assert warehouse.query("from ohlcv_1h").height == 0
             code = (
                 "import sys; from pathlib import Path; from datetime import datetime;"
-                "from tests.warehouse.lake_kit import write, series; from lake.storage.lake import Storage\n"
+                "from lake.storage.lake import Storage;"
+                "from tests.warehouse.lake_kit import write, series\n"
                 "with Storage.open(Path(sys.argv[1])) as s:"
                 " write(s, series(), datetime(2024, 1, 1), 48)"
             )
