@@ -385,13 +385,24 @@ WRITES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def asked(root: Path) -> Iterator[dict[Trust, Warehouse]]:
+    """One connection of each kind, for many questions that leave nothing behind."""
+    opened = {trust: Warehouse(root, trust=trust) for trust in Trust}
+    yield opened
+    for each in opened.values():
+        each.close()
+
+
 @pytest.mark.parametrize("trust", list(Trust))
 @pytest.mark.parametrize("sql", WRITES)
-def test_sql_cannot_write_the_lake(root: Path, sql: str, trust: Trust) -> None:
+def test_sql_cannot_write_the_lake(
+    root: Path, asked: dict[Trust, Warehouse], sql: str, trust: Trust
+) -> None:
     before = contents(root)
 
     with pytest.raises(InvalidRequest):
-        query(root, sql.format(root=root), trust=trust)
+        asked[trust].query(sql.format(root=root))
 
     assert contents(root) == before
 
@@ -407,20 +418,20 @@ def test_sql_cannot_write_the_lake(root: Path, sql: str, trust: Trust) -> None:
         "pivot (from ohlcv_1d) on instrument using sum(volume)",
     ],
 )
-def test_what_own_sql_may_do(root: Path, sql: str) -> None:
-    assert query(root, sql).width > 0
+def test_what_own_sql_may_do(asked: dict[Trust, Warehouse], sql: str) -> None:
+    assert asked[Trust.OWN].query(sql).width > 0
 
 
 class TestLocked:
     """`--locked`: the SQL of a stranger."""
 
-    def test_it_answers_over_the_lake(self, root: Path) -> None:
+    def test_it_answers_over_the_lake(self, asked: dict[Trust, Warehouse]) -> None:
         sql = "select count(*) as n from ohlcv('BTCUSDT.BINANCE', '1h', since := $day)"
 
-        answer = query(root, sql, {"day": "2024-02-01"}, trust=Trust.LOCKED)
+        answer = asked[Trust.LOCKED].query(sql, {"day": "2024-02-01"})
 
         assert answer["n"].to_list() == [168]
-        partitions = query(root, "select count(*) as n from partitions", trust=Trust.LOCKED)
+        partitions = asked[Trust.LOCKED].query("select count(*) as n from partitions")
         assert partitions["n"].to_list() == [13]
 
     @pytest.mark.parametrize(
@@ -440,15 +451,17 @@ class TestLocked:
             "load sqlite",
         ],
     )
-    def test_it_can_do_nothing_else(self, root: Path, sql: str) -> None:
+    def test_it_can_do_nothing_else(
+        self, root: Path, asked: dict[Trust, Warehouse], sql: str
+    ) -> None:
         with pytest.raises((InvalidRequest, StorageError)):
-            query(root, sql.format(root=root), trust=Trust.LOCKED)
+            asked[Trust.LOCKED].query(sql.format(root=root))
 
-    def test_names_of_the_caller_are_not_seen(self, root: Path) -> None:
+    def test_names_of_the_caller_are_not_seen(self, asked: dict[Trust, Warehouse]) -> None:
         secret = pl.DataFrame({"key": [1]})  # noqa: F841
 
         with pytest.raises(InvalidRequest):
-            query(root, "from secret", trust=Trust.LOCKED)
+            asked[Trust.LOCKED].query("from secret")
 
     def test_a_link_out_of_the_lake_is_not_followed(self, own_root: Path, tmp_path: Path) -> None:
         outside = tmp_path / "outside.csv"
