@@ -7,6 +7,7 @@ apsw: two SQLite libraries on one file lose commits (DESIGN, section 4).
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import shutil
 import tempfile
@@ -106,9 +107,10 @@ def attach(connection: Connection, catalog: Path) -> None:
             f"{catalog} is open for writing in this process, so DuckDB must not open it too. "
             "Attach Storage.snapshot() instead."
         )
+    readable = _readable(catalog)
     connection.execute("detach database if exists catalog")
     try:
-        connection.execute(f"attach {_quoted(str(catalog))} as catalog (type sqlite, read_only)")
+        connection.execute(f"attach {_quoted(str(readable))} as catalog (type sqlite, read_only)")
         _require_version(connection, catalog)
         connection.execute("create schema if not exists lake")
         for table, columns in _columns(connection).items():
@@ -195,6 +197,25 @@ def _consistent(table: str, columns: list[tuple[str, str]]) -> str:
     )
     outer = ", ".join(f"{name}::{kind} as {name}" for name, kind in columns)
     return f"select {outer} from sqlite_query('catalog', {_quoted(f'select {inner} from {table}')})"
+
+
+def _readable(catalog: Path) -> Path:
+    """*catalog*, or a private copy of it where its folder cannot be written.
+
+    SQLite reads a database in WAL mode only with the ``-shm`` file beside it. Where that is
+    missing and cannot be made, nobody is writing, and a copy is as good.
+    """
+    shared = catalog.with_name(f"{catalog.name}-shm")
+    if shared.exists() or os.access(catalog.parent, os.W_OK):
+        return catalog
+    try:
+        folder = Path(tempfile.mkdtemp(dir=_private_folder()))
+        for name in (catalog.name, f"{catalog.name}-wal"):
+            if (source := catalog.with_name(name)).exists():
+                shutil.copyfile(source, folder / name)
+    except OSError as error:
+        raise StorageError(f"{catalog} cannot be copied to read it: {error}") from error
+    return folder / catalog.name
 
 
 def _connect() -> Connection:

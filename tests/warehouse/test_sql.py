@@ -298,6 +298,31 @@ class TestSession:
             assert count(warehouse, "ohlcv('BTCUSDT.BINANCE', '1h')") == 960
             assert count(warehouse, "ohlcv_1d") == 62
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+    @pytest.mark.parametrize("trust", list(Trust))
+    def test_a_lake_that_cannot_be_written_is_read(
+        self, own_root: Path, tmp_path: Path, trust: Trust
+    ) -> None:
+        """SQLite would have to make a file beside a catalog in WAL mode."""
+        for folder in (tmp_path, *tmp_path.parents[:2]):
+            folder.chmod(0o755)
+        code = (
+            "import os, sys; from pathlib import Path\n"
+            "from lake.warehouse import Trust, query; import polars, pyarrow.parquet\n"
+            "os.setgid(65534); os.setuid(65534)\n"
+            "sql = 'select count(*) as n from ohlcv_1h'\n"
+            "print(query(Path(sys.argv[1]), sql, trust=Trust(sys.argv[2]))['n'][0])"
+        )
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", code, str(own_root), trust.value]
+
+        answer = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=environment
+        )
+
+        assert answer.stdout == "2880\n"
+        assert not (own_root / "catalog.sqlite-shm").exists()
+
     def test_no_lake(self, tmp_path: Path) -> None:
         with pytest.raises(NoLake, match="no lake at"):
             query(tmp_path, "select 1")
