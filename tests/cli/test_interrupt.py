@@ -61,7 +61,7 @@ def started(slow: BoxServer) -> Iterator[subprocess.Popen[str]]:
 def stored(run: Run) -> list[list[str]]:
     answer = run(
         *("sql", "--data", LAKE, "--format", "csv"),
-        "select instrument, count(*) as n, count(distinct ts) as moments from ohlcv_1m group by all",
+        "select instrument, count(*) as n, count(distinct ts) as times from ohlcv_1m group by all",
     )
     return sorted(line.split(",") for line in answer.out.split()[1:])
 
