@@ -169,6 +169,7 @@ class _Run:
     emit: Callable[[ImportEvent], None]
     now: datetime
     outcomes: dict[Path, FileOutcome] = field(default_factory=dict)
+    skipped: dict[Path, str] = field(default_factory=dict)
     ended: list[JobEnded] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     job: _SeriesJob | None = None
@@ -179,6 +180,7 @@ class _Run:
         for each in found:
             if (file := self._recognised(each)) is not None:
                 by_series.setdefault(file.series, []).append(file)
+        self._tell_of_skipped(is_all=not by_series)
         interrupted = any(not self._series(series, files) for series, files in by_series.items())
         return ImportReport(
             files=tuple(self.outcomes[each.path] for each in found if each.path in self.outcomes),
@@ -193,11 +195,19 @@ class _Run:
         try:
             return recognise(each.path, self.hints)
         except NotRecognised as error:
-            state = FileState.REFUSED if each.is_named else FileState.SKIPPED
-            self._done(FileOutcome(each.path, state, str(error)))
+            if each.is_named:
+                self._done(FileOutcome(each.path, FileState.REFUSED, str(error)))
+            else:
+                self.skipped[each.path] = str(error)
         except (SourceError, InvalidRequest) as error:
             self._done(FileOutcome(each.path, FileState.REFUSED, str(error)))
         return None
+
+    def _tell_of_skipped(self, *, is_all: bool) -> None:
+        """Files of other kinds may lie in a folder; a folder of nothing else is a mistake."""
+        state = FileState.REFUSED if is_all else FileState.SKIPPED
+        for path, reason in self.skipped.items():
+            self._done(FileOutcome(path, state, reason))
 
     def _series(self, series: Series, files: list[ArchiveFile]) -> bool:
         """Import the files of one series; False where its job was cancelled meanwhile."""

@@ -46,22 +46,21 @@ class Retry:
         """Full jitter: workers that failed together do not come back together."""
         return random.uniform(0, min(self.longest_s, self.base_s * 2 ** (failures - 1)))
 
-    def tries(self, error: SourceError) -> int:
-        """How often in all a request that failed like this may be sent."""
-        bound = error.tries if isinstance(error, Fault) else None
-        if bound is not None:
-            return min(bound, self.attempts)
-        return self.attempts if error.retryable else 1
-
     async def run(self, request: Callable[[], Awaitable[_T]]) -> _T:
         """The first result of *request*, or its last error."""
-        failures = 0
+        failures = refusals = 0
         while True:
             try:
                 return await request()
             except SourceError as error:
                 failures += 1
-                if failures >= self.tries(error):
+                bound = error.tries if isinstance(error, Fault) else None
+                # Faults that may well be final have a bound of their own, which passing
+                # faults before them do not use up.
+                refusals += bound is not None
+                if failures >= self.attempts or (bound is None and not error.retryable):
+                    raise
+                if bound is not None and refusals >= bound:
                     raise
             await asyncio.sleep(self.delay_s(failures))
 

@@ -20,12 +20,15 @@ from lake.domain.coverage import Basis, Claim
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Note, Page, Rejected
 from lake.domain.schemas import OHLCV
-from lake.domain.times import EPOCH, from_us, iso, to_us
+from lake.domain.times import EPOCH, SECOND_US, from_us, iso, to_us
 from lake.errors import SourceError
 from lake.sources.answers import Answer, Ask, Asker, Rules
 
 # Where the venue shows nothing later, a lost tail looks like the end of data: more must agree.
 _ANSWERS_AT_THE_END = 5
+# A venue that lags, or is down, shows what a venue at the end of its data shows. So close to
+# its clock an absent last candle is not believed absent: the next run asks again.
+_LAG_US = 3_600 * SECOND_US
 # Valid answers to one window; contradictions beyond that are the venue's, not chance.
 _MOST_ANSWERS = 60
 # Beyond this many holes a window's claims say one thing for all of them.
@@ -122,7 +125,8 @@ class WindowFetch:
             SourceError: No answer could be had, or answers kept contradicting one another.
         """
         grid, window = self._rules.grid, self._window
-        settled = self._settled_until(await self._now())
+        now = await self._now()
+        settled = self._settled_until(now)
         claimed = range_or_none(window.start, min(window.end, settled))
         answer = await self._asker.answer(
             to_us(grid.ceil(window.start)), to_us(grid.previous(window.end)), grid.count(window)
@@ -144,7 +148,11 @@ class WindowFetch:
             answer = await self._ask_about(doubt)
             self._saw(answer)
             self._learn(answer)
+        claimed = self._without_late_end(claimed, slots, to_us(now) - _LAG_US)
         return self._explained(claimed, slots)
+
+    def _is_inside(self, odd: Rejected) -> bool:
+        return odd.ts is None or odd.ts in self._window
 
     def _saw(self, answer: Answer) -> None:
         if answer.checked.rows.num_rows:
@@ -156,8 +164,13 @@ class WindowFetch:
         rows = {to_us(row["ts"]): row for row in checked.rows.to_pylist()}
         self._known |= {us: row for us, row in rows.items() if from_us(us) in self._window}
         self._notes |= {to_us(each.ts): each for each in checked.notes if each.ts in self._window}
-        odd = [each for each in checked.rejected if each.ts is None or each.ts in self._window]
-        self._rejections.update(set(odd))
+        # The first answer is about the window alone; later ones also show what lies around it.
+        odd = [
+            each
+            for each in dict.fromkeys(checked.rejected)
+            if not self._witnesses or each in self._rejections or self._is_inside(each)
+        ]
+        self._rejections.update(odd)
         shown = max(rows, default=-1)
         if checked.running:
             shown = max(shown, grid.floor_us(to_us(answer.now)))
@@ -174,7 +187,7 @@ class WindowFetch:
                 start,
                 closed if end is None else min(closed, grid.next_us(end)),
                 frozenset(rows),
-                frozenset(to_us(each.ts) for each in odd if each.ts),
+                frozenset(to_us(each.ts) for each in checked.rejected if each.ts),
                 shown,
             )
         )
@@ -229,6 +242,20 @@ class WindowFetch:
             return await self._asker.answer(shifted(near, -turn), None, size)
         return await self._asker.answer(None, shifted(slot, turn), size)
 
+    def _without_late_end(
+        self, claimed: TimeRange | None, slots: list[int], believed_us: int
+    ) -> TimeRange | None:
+        """*claimed* without the absent candles at its end that closed after *believed_us*."""
+        cut: int | None = None
+        for slot in reversed(slots):
+            late = self._rules.grid.next_us(slot) > believed_us
+            if slot in self._known or not late or self._is_something_beyond(slot):
+                break
+            cut = slot
+        if cut is None or claimed is None:
+            return claimed
+        return range_or_none(claimed.start, from_us(cut))
+
     def _explained(self, claimed: TimeRange | None, slots: list[int]) -> Page:
         # Only now, so that no answer counts twice for this window.
         for first, asked in self._nothing:
@@ -252,7 +279,8 @@ class WindowFetch:
 
     def _claims(self, claimed: TimeRange, slots: list[int]) -> Iterator[Claim]:
         """The claimed range, each hole with its own evidence while there are few."""
-        absent = [slot for slot in slots if slot not in self._known]
+        end_us = to_us(claimed.end)
+        absent = [slot for slot in slots if slot not in self._known and slot < end_us]
         holes: list[list[int]] = []
         for slot in absent:
             if holes and self._rules.grid.next_us(holes[-1][-1]) == slot:

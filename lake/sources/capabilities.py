@@ -37,8 +37,9 @@ _KLINE_COLUMNS = (
 class RawEndpoint:
     """A venue's own endpoint, asked through ccxt's implicit method.
 
-    ``startTime``, ``endTime`` (inclusive) and ``limit`` may each be left out; an answer
-    without ``endTime`` reaches past a gap of any length.
+    Attributes:
+        open_ended: Whether ``startTime`` or ``endTime`` (inclusive) may be left out. Without
+            ``endTime`` an answer reaches past a gap of any length.
     """
 
     method: str
@@ -47,6 +48,7 @@ class RawEndpoint:
     info_method: str
     weight: Callable[[int], int]
     info_weight: int
+    open_ended: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ _RAW: dict[tuple[str, DataType], Capability] = {
         volume_units={InstrumentKind.INVERSE: "contracts"},
         options={"fetchMarkets": {"types": ["inverse"]}, "fetchCurrencies": False},
         raw=RawEndpoint(
+            # ccxt always sends an end there: a start alone was not honoured (its issue 8454).
+            open_ended=False,
             method="dapiPublicGetKlines",
             decode=decode_inverse_klines,
             time_method="dapiPublicGetTime",

@@ -14,8 +14,8 @@ from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Page, SourceTag
 from lake.domain.timeframe import Grid, TimeFrame
-from lake.domain.times import EPOCH
-from lake.errors import InvalidRequest
+from lake.domain.times import EPOCH, from_us, iso
+from lake.errors import InvalidRequest, SourceError
 from lake.sources.answers import Ask, Asker, Retry, Rules, first_candle
 from lake.sources.budget import Ledger
 from lake.sources.candles import Sightings, WindowFetch
@@ -194,9 +194,9 @@ class CcxtSource:
         Raises:
             SourceError: The venue did not answer, or never twice the same.
         """
-        if self._entry.raw is None:
-            return None
         rules = self._rules(series)
+        if not rules.open_ended:
+            return None
         asker = Asker(self._ask(instrument, series), rules, self.server_time)
         return await first_candle(asker, rules)
 
@@ -264,21 +264,19 @@ class CcxtSource:
                 limit,
                 {"until": until},
             )
-            # Venues differ in what their bounds include; what was not asked for is no fault.
-            if isinstance(rows, list):
-                rows = [each for each in rows if not _is_beside(each, first, last)]
-            return decode_unified(rows, scale)
+            return decode_unified(_asked_for(rows, first, last, what), scale)
 
         return ask
 
     # What the table says of a series.
 
     def _rules(self, series: Series) -> Rules:
+        raw = self._entry.raw
         return Rules(
             grid=_grid(series),
             page_size=self._page_size(series),
             hole_answers=self._entry.hole_answers,
-            open_ended=self._entry.raw is not None,
+            open_ended=raw is not None and raw.open_ended,
             retry=self._retry,
         )
 
@@ -305,6 +303,26 @@ def _grid(series: Series) -> Grid:
     grid = series.grid
     assert grid is not None, f"{series} has no grid"
     return grid
+
+
+def _asked_for(rows: Any, first: int, last: int, what: str) -> Any:
+    """The rows within the bounds; venues differ in what their bounds include.
+
+    Raises:
+        SourceError: All rows are outside. A venue that ignores the range would otherwise look
+            like one that has nothing there.
+    """
+    if not isinstance(rows, list):
+        return rows
+    inside = [each for each in rows if not _is_beside(each, first, last)]
+    if rows and not inside:
+        raise SourceError(
+            f"{what}: candles from {iso(from_us(first))} to {iso(from_us(last))} were asked for, "
+            f"but the venue gave others (the first: {rows[0]!r}). It does not reach back so far, "
+            "or ignores ranges; nothing is claimed. Ask for a later start.",
+            retryable=False,
+        )
+    return inside
 
 
 def _is_beside(row: Any, first: int, last: int) -> bool:

@@ -67,4 +67,5 @@ UNIFIED_LIMITS: dict[str, UnifiedLimits] = {
     "BITSTAMP": UnifiedLimits(1_000),
     "BITFINEX": UnifiedLimits(1_000),
     "WHITEBIT": UnifiedLimits(1_000),
+    "WOO": UnifiedLimits(100),
 }

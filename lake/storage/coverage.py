@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lake.domain.coverage import Coverage, overlay
+from lake.domain.coverage import merge as joined
 from lake.domain.ranges import TimeRange, subtract
 from lake.domain.times import from_us, to_us
 from lake.storage.connection import Transaction
@@ -31,6 +32,9 @@ where
     and end_ts >= $start_ts
 order by start_ts
 """
+
+
+_ALL = f"select {COVERAGE_COLUMNS} from coverage where series_id = ? order by start_ts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,27 @@ def cut(transaction: Transaction, series_id: int, window: TimeRange) -> None:
     ]
     if kept != old:
         _replace(transaction, series_id, old, kept)
+
+
+def forget_jobs(transaction: Transaction) -> None:
+    """Take the ids of jobs that are no longer known out of all coverage, and join what then
+    has equal evidence: a lake that is brought up to date every few minutes for years would
+    otherwise keep a row for each time."""
+    touched = transaction.rows(
+        "select distinct series_id from coverage where job_id <> '' "
+        "and job_id not in (select job_id from ingestion_jobs)"
+    )
+    for (series_id,) in touched:
+        transaction.run(
+            "update coverage set job_id = '' where series_id = ? "
+            "and job_id not in (select job_id from ingestion_jobs)",
+            (series_id,),
+        )
+        old = [coverage_of(row) for row in transaction.rows(_ALL, (series_id,))]
+        new = joined(old)
+        if len(new) < len(old):
+            transaction.run("delete from coverage where series_id = ?", (series_id,))
+            _replace(transaction, series_id, [], new)
 
 
 def add_failed(

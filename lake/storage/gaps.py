@@ -54,8 +54,11 @@ def find_gaps(storage: Storage, wanted: Sequence[Series] | None = None) -> list[
         wanted: The series to report; None for all. The others still serve as evidence.
     """
     catalog = storage.catalog
+    # An import's range spans all its files; what lies between them was never asked for.
     done = [
-        job for job in storage.jobs.list((JobState.COMPLETED,)) if job.data_type is DataType.OHLCV
+        job
+        for job in storage.jobs.list((JobState.COMPLETED,))
+        if job.data_type is DataType.OHLCV and job.kind != "import"
     ]
     holdings = [
         _holdings(

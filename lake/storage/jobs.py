@@ -18,6 +18,7 @@ from lake.domain.times import from_us, to_us
 from lake.errors import InvalidRequest, LeaseLost, StorageError, UnknownJob
 from lake.storage.catalog import series_id_of
 from lake.storage.connection import Database, Row, Transaction
+from lake.storage.coverage import forget_jobs
 from lake.storage.process import ProcessIdentity
 from lake.storage.records import SERIES_COLUMNS, moment_or_none, series_of
 
@@ -218,13 +219,20 @@ class Jobs:
             )
 
     def clean(self, older_than: datetime) -> int:
-        """Forget jobs that ended before *older_than*; how many. What failed stays known."""
+        """Forget jobs that ended before *older_than*; how many. What failed stays known.
+
+        Coverage no longer says which of them brought it, and neighbours with the same evidence
+        otherwise become one row.
+        """
         with self._database.writing() as transaction:
-            return transaction.run(
+            cleaned = transaction.run(
                 "delete from ingestion_jobs where finished_at < ? "
                 "and status in ('completed', 'failed', 'cancelled')",
                 (to_us(older_than),),
             )
+            if cleaned:
+                forget_jobs(transaction)
+            return cleaned
 
 
 def require_token(transaction: Transaction, lease: Lease) -> int:

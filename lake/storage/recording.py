@@ -41,8 +41,16 @@ def record(
 
     The revisions that its commit announced are now facts, and its intent is fulfilled.
     """
+    # Updated in place: replaced, the row would get a new rowid, and DuckDB's scan by rowid of an
+    # attached catalog then misses it now and then, without an error.
     transaction.run(
-        "insert or replace into partitions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into partitions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "on conflict (path) do update set (series_id, range_start, range_end, rows, min_ts, "
+        "max_ts, bytes, sha256, schema_version, generation, gap_runs, missing, job_id, written_at) "
+        "= (excluded.series_id, excluded.range_start, excluded.range_end, excluded.rows, "
+        "excluded.min_ts, excluded.max_ts, excluded.bytes, excluded.sha256, "
+        "excluded.schema_version, excluded.generation, excluded.gap_runs, excluded.missing, "
+        "excluded.job_id, excluded.written_at)",
         (
             partition.path,
             series_id,

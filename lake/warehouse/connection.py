@@ -7,9 +7,11 @@ apsw: two SQLite libraries on one file lose commits (DESIGN, section 4).
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +36,14 @@ _GLOB_CHARACTERS = re.compile(r"([*?\[])")
 _LOCKED_MEMORY = "1GiB"
 
 Connection = duckdb.DuckDBPyConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the views read: how many candle files, of which timeframes (shortest first)."""
+
+    files: int
+    timeframes: tuple[str, ...]
 
 
 def open_on(root: Path, catalog: Path) -> Connection:
@@ -85,52 +95,59 @@ def open_locked(root: Path, catalog: Path) -> Connection:
 def attach(connection: Connection, catalog: Path) -> None:
     """Make *catalog* the schema ``catalog``, in place of the one before.
 
+    The schema ``lake`` gets a view of each of its tables that reads one state of it, also while
+    somebody writes; tables read as ``catalog.partitions`` do not promise that.
+
     Raises:
         StorageError: apsw has the file open in this process, or it cannot be opened.
-        MigrationError: It is of a newer version.
+        MigrationError: It is of another version.
     """
     if open_files.is_registered(catalog):
         raise StorageError(
             f"{catalog} is open for writing in this process, so DuckDB must not open it too. "
             "Attach Storage.snapshot() instead."
         )
-    path = str(catalog).replace("'", "''")
+    readable = _readable(catalog)
     connection.execute("detach database if exists catalog")
     try:
-        connection.execute(f"attach '{path}' as catalog (type sqlite, read_only)")
+        connection.execute(f"attach {_quoted(str(readable))} as catalog (type sqlite, read_only)")
         _require_version(connection, catalog)
+        connection.execute("create schema if not exists lake")
+        for table, columns in _columns(connection).items():
+            connection.execute(
+                f'create or replace view lake."{table}" as {_consistent(table, columns)}'
+            )
+        connection.execute(sql_file("session", "attached").text)
     except duckdb.Error as error:
         raise StorageError(f"{catalog} cannot be read: {error}") from error
 
 
 def copy_catalog(connection: Connection, catalog: Path) -> None:
-    """Make the schema ``catalog`` a copy of *catalog* in memory, by way of Arrow."""
+    """Make the schema ``catalog`` a copy of one state of *catalog* in memory, by way of Arrow."""
     reader = _connect()
     try:
         _load_sqlite(reader)
         attach(reader, catalog)
-        names = reader.execute(
-            "select table_name from duckdb_tables() where database_name = 'catalog'"
-        ).fetchall()
-        tables = {
-            name: reader.execute(f'from catalog."{name}"').to_arrow_table() for (name,) in names
-        }
+        names = list(_columns(reader))
+        reader.execute("begin")
+        tables = {name: reader.execute(f'from lake."{name}"').to_arrow_table() for name in names}
     finally:
         reader.close()
-    connection.execute("create schema if not exists catalog")
+    for schema in ("catalog", "lake"):
+        connection.execute(f"create schema if not exists {schema}")
     for name, table in tables.items():
         connection.register("arriving", table)
         connection.execute(f'create or replace table catalog."{name}" as from arriving')
+        connection.execute(f'create or replace view lake."{name}" as from catalog."{name}"')
         connection.unregister("arriving")
+    connection.execute(sql_file("session", "copied").text)
 
 
-def refresh(connection: Connection) -> int:
-    """Take over what the catalog holds now: file lists, and a view for each timeframe.
-
-    Returns:
-        How many candle files there are.
-    """
-    names = set(_timeframes_in_catalog(connection)) or {each.value for each in TimeFrame}
+def refresh(connection: Connection) -> Holdings:
+    """Take over what the catalog holds now: file lists, and a view for each timeframe."""
+    connection.execute(sql_file("session", "held").text)
+    holdings = holdings_of(connection)
+    names = set(holdings.timeframes) or {each.value for each in TimeFrame}
     present = {
         name.removeprefix("ohlcv_")
         for (name,) in connection.execute(
@@ -144,32 +161,61 @@ def refresh(connection: Connection) -> int:
             connection.execute(f"drop view ohlcv_{timeframe.value}")
         elif timeframe.value in names - present:
             connection.execute(template.replace("{timeframe}", timeframe.value))
-    for name in ("held", "mixed"):
-        connection.execute(sql_file("session", name).text)
-    return count_files(connection)
+    connection.execute(sql_file("session", "taken").text)
+    return holdings
 
 
-def timeframes(connection: Connection) -> list[str]:
-    """The timeframes of which candles are held, shortest first."""
-    held = set(_timeframes_in_catalog(connection))
-    return [each.value for each in TimeFrame if each.value in held]
-
-
-def count_files(connection: Connection) -> int:
-    """How many candle files the views read."""
+def holdings_of(connection: Connection) -> Holdings:
+    """What the last :func:`refresh` found."""
     row = connection.execute(
-        "select count(*) from catalog.partitions inner join catalog.series using (series_id) "
-        "where data_type = 'ohlcv'"
+        "select getvariable('lake_holdings')['files'], getvariable('lake_holdings')['timeframes']"
     ).fetchone()
-    return int(row[0]) if row else 0
+    assert row is not None
+    return Holdings(row[0], tuple(each.value for each in TimeFrame if each.value in row[1]))
 
 
-def _timeframes_in_catalog(connection: Connection) -> list[str]:
+def _columns(connection: Connection) -> dict[str, list[tuple[str, str]]]:
+    """The attached catalog's tables, each with its columns and their types."""
     rows = connection.execute(
-        "select distinct timeframe from catalog.series where data_type = 'ohlcv' "
-        "and series_id in (select series_id from catalog.partitions)"
+        "select table_name, column_name, data_type from duckdb_columns() "
+        "where database_name = 'catalog' order by table_name, column_index"
     ).fetchall()
-    return [name for (name,) in rows]
+    tables: dict[str, list[tuple[str, str]]] = {}
+    for table, column, kind in rows:
+        tables.setdefault(table, []).append((column, kind))
+    return tables
+
+
+def _consistent(table: str, columns: list[tuple[str, str]]) -> str:
+    """A query of all of *table* in one statement of SQLite, which gives everything as text."""
+    # SQLite's own text of a real number has 15 digits, two too few.
+    inner = ", ".join(
+        f"case when {name} is not null then printf('%!.17g', {name}) end as {name}"
+        if kind == "DOUBLE"
+        else name
+        for name, kind in columns
+    )
+    outer = ", ".join(f"{name}::{kind} as {name}" for name, kind in columns)
+    return f"select {outer} from sqlite_query('catalog', {_quoted(f'select {inner} from {table}')})"
+
+
+def _readable(catalog: Path) -> Path:
+    """*catalog*, or a private copy of it where its folder cannot be written.
+
+    SQLite reads a database in WAL mode only with the ``-shm`` file beside it. Where that is
+    missing and cannot be made, nobody is writing, and a copy is as good.
+    """
+    shared = catalog.with_name(f"{catalog.name}-shm")
+    if shared.exists() or os.access(catalog.parent, os.W_OK):
+        return catalog
+    try:
+        folder = Path(tempfile.mkdtemp(dir=_private_folder()))
+        for name in (catalog.name, f"{catalog.name}-wal"):
+            if (source := catalog.with_name(name)).exists():
+                shutil.copyfile(source, folder / name)
+    except OSError as error:
+        raise StorageError(f"{catalog} cannot be copied to read it: {error}") from error
+    return folder / catalog.name
 
 
 def _connect() -> Connection:

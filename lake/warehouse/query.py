@@ -27,16 +27,12 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 
-# A replaced file shows as one of these; a file that is really damaged keeps failing.
-_MAY_PASS = (
-    duckdb.IOException,
-    duckdb.InvalidInputException,
-    duckdb.SerializationException,
-    duckdb.FatalException,
-    duckdb.InternalException,
-    duckdb.OutOfRangeException,
-    duckdb.ConversionException,
-)
+# DuckDB reads a file's footer through one descriptor and its pages through another. Where the
+# file was replaced in between it fails with one of these, or with its bare base class
+# ("don't know what type", "TProtocolException"); a file that is really damaged keeps failing.
+_MAY_PASS = (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException)
+# After one of these DuckDB answers nothing any more and has to be opened anew.
+_BROKEN = (duckdb.InternalException, duckdb.FatalException)
 # Without any sign of a commit a failure is believed after this many tries...
 _TRIES = 3
 # ... and with commits going on all the time, after this many.
@@ -101,11 +97,8 @@ class Warehouse:
         # What is attached is at least as new as its stamp, so the stamp is taken first.
         self._attached = self._catalog()
         self._stamp = _stamp(self._attached)
-        if trust is Trust.LOCKED:
-            self.connection = opening.open_locked(root, self._attached)
-        else:
-            self.connection = opening.open_on(root, self._attached)
-        self._files = opening.count_files(self.connection)
+        self.connection = self._open()
+        self._holdings = opening.holdings_of(self.connection)
 
     def query(
         self, sql: str, parameters: Parameters = None, **frames: pl.DataFrame
@@ -145,11 +138,9 @@ class Warehouse:
             self._warn_of_many_files(sql)
             try:
                 return _table(self.connection.execute(sql, parameters))
-            except _MAY_PASS as error:
-                if _OURS.search(str(error)) or not self._may_pass(attempt):
-                    raise _translated(error, self.connection) from error
             except duckdb.Error as error:
-                raise _translated(error, self.connection) from error
+                if not _may_pass(error) or not self._again(attempt, error):
+                    raise _translated(error, self.connection) from error
         raise AssertionError("unreachable")
 
     def interrupt_after(self, seconds: float) -> threading.Timer:
@@ -184,19 +175,26 @@ class Warehouse:
             opening.copy_catalog(self.connection, catalog)
         elif catalog != self._attached:
             opening.attach(self.connection, catalog)
-        self._files = opening.refresh(self.connection)
+        self._holdings = opening.refresh(self.connection)
         self._attached, self._stamp = catalog, stamp
         return True
 
-    def _may_pass(self, attempt: int) -> bool:
-        """Whether a failed read may have met a file while it was replaced."""
+    def _again(self, attempt: int, error: duckdb.Error) -> bool:
+        """Whether a failed read is worth another try, with DuckDB able to make it."""
+        if isinstance(error, _BROKEN):
+            self.connection.close()
+            self.connection = self._open()
         return attempt < _TRIES or (self._follow() and attempt < _MAX_TRIES)
 
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        open_ = opening.open_locked if self._trust is Trust.LOCKED else opening.open_on
+        return open_(self._root, self._attached)
+
     def _warn_of_many_files(self, sql: str) -> None:
-        if self._files > _MANY_FILES and _VIEW.search(sql):
+        if self._holdings.files > _MANY_FILES and _VIEW.search(sql):
             warnings.warn(
-                f"A view reads the list of all {self._files:,} files. For some instruments or a "
-                "short range use the macro, which opens only what it needs: "
+                f"A view reads the list of all {self._holdings.files:,} files. For some "
+                "instruments or a short range use the macro, which opens only what it needs: "
                 "from ohlcv('BTCUSDT.BINANCE', '1h', since := '2024-01-01')",
                 stacklevel=3,
             )
@@ -251,6 +249,13 @@ def _stamp(catalog: Path) -> tuple[tuple[int, int, int] | None, ...]:
     return tuple(stamps)
 
 
+def _may_pass(error: duckdb.Error) -> bool:
+    """Whether *error* is what a file replaced under a query looks like."""
+    if _OURS.search(str(error)):
+        return False
+    return type(error) is duckdb.Error or isinstance(error, (*_MAY_PASS, *_BROKEN))
+
+
 def _live_catalog(root: Path) -> Path:
     catalog = root / opening.CATALOG
     if not catalog.is_file():
@@ -277,13 +282,13 @@ def _translated(error: duckdb.Error, connection: duckdb.DuckDBPyConnection) -> L
     if ours := _OURS.search(text):
         return SeriesNotFound(ours[1][0].upper() + ours[1][1:])
     if view := _NO_VIEW.search(text):
-        held = opening.timeframes(connection)
+        held = opening.holdings_of(connection).timeframes
         name = view[1]
         what = f"No {name} candles are held" if name in _names() else f"{name} is no timeframe"
         return SeriesNotFound(
             f"{what}: there is no view ohlcv_{name}. Held are: {', '.join(held) or 'none'}."
         )
-    if isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.InternalException):
+    if type(error) is duckdb.Error or isinstance(error, (duckdb.IOException, *_BROKEN)):
         return StorageError(
             f"The lake's files cannot be read: {text}. `lake doctor` tells what is wrong with them."
         )

@@ -1,22 +1,23 @@
 -- session: held
--- version: 1
+-- version: 2
 -- dialect: duckdb
--- reads: catalog.series, catalog.partitions
--- sets: lake_ohlcv: one struct a series, with the months that it has files for ('202401 202402';
---      a year's file is '202400')
+-- reads: lake.candle_files, and the variable lake_schema_version: what this program writes
+-- sets: lake_holdings: the count of files, the timeframes, whether some file has other columns than
+--      this program knows, and one struct a series with the months that it has files for
+--      ('202401 202402'; a year's file is '202400')
 -- why: table functions may not contain subqueries, but they may read a variable. It is copied
---      into every query, so it is a few texts a series and not a value for each file
-set variable lake_ohlcv = (
+--      into every query, so it is a few texts a series and not a value for each file. All comes
+--      from one look into the catalog
+set variable lake_holdings = (
     with files as (
         select
-            series.venue,
-            series.instrument,
-            series.timeframe,
-            regexp_extract(partitions.path, 'year=(\d+)', 1)
-            || regexp_extract(partitions.path, 'month=(\d+)', 1) as month
-        from catalog.partitions as partitions
-        inner join catalog.series as series on partitions.series_id = series.series_id
-        where series.data_type = 'ohlcv'
+            venue,
+            instrument,
+            timeframe,
+            schema_version,
+            regexp_extract(path, 'year=(\d+)', 1)
+            || regexp_extract(path, 'month=(\d+)', 1) as month
+        from lake.candle_files
     ),
 
     held as (
@@ -24,24 +25,31 @@ set variable lake_ohlcv = (
             venue,
             instrument,
             timeframe,
-            string_agg(month, ' ' order by month) as months
+            string_agg(month, ' ' order by month) as months,
+            count(*) as files,
+            bool_or(schema_version <> getvariable('lake_schema_version')) as is_mixed
         from files
         group by venue, instrument, timeframe
     )
 
     select
-        coalesce(
-            list(
-                {
-                    'venue': venue,
-                    'instrument': instrument,
-                    'timeframe': timeframe,
-                    'id': instrument || '.' || venue,
-                    'months': months
-                }
-                order by venue, instrument, timeframe
-            ),
-            []
-        )
+        {
+            'files': coalesce(sum(files), 0)::bigint,
+            'timeframes': coalesce(list(distinct timeframe), []),
+            'is_mixed': coalesce(bool_or(is_mixed), false),
+            'series': coalesce(
+                list(
+                    {
+                        'venue': venue,
+                        'instrument': instrument,
+                        'timeframe': timeframe,
+                        'id': instrument || '.' || venue,
+                        'months': months
+                    }
+                    order by venue, instrument, timeframe
+                ),
+                []
+            )
+        }
     from held
 );

@@ -1,7 +1,7 @@
 -- view: coverage
 -- version: 1
 -- dialect: duckdb
--- reads: catalog.coverage, catalog.series
+-- reads: lake.coverage, lake.series (one state of the catalog)
 -- returns: one row a covered range: what was asked for and answered, by whom; half-open, UTC
 create or replace view coverage as
 select
@@ -17,6 +17,6 @@ select
     coverage.evidence,
     coverage.job_id,
     make_timestamp(coverage.confirmed_at) as confirmed_at
-from catalog.coverage as coverage
-inner join catalog.series as series on coverage.series_id = series.series_id
+from lake.coverage as coverage
+inner join lake.series as series on coverage.series_id = series.series_id
 order by all;

@@ -1,7 +1,7 @@
 -- view: instruments
 -- version: 1
 -- dialect: duckdb
--- reads: catalog.instruments
+-- reads: lake.instruments (one state of the catalog)
 -- returns: one row an instrument that a venue lists, in its three spellings
 create or replace view instruments as
 select
@@ -18,5 +18,5 @@ select
     instruments.contract_size,
     instruments.active = 1 as active,
     make_timestamp(instruments.updated_at) as updated_at
-from catalog.instruments as instruments
+from lake.instruments as instruments
 order by instruments.venue, instruments.code;

@@ -1,7 +1,7 @@
 -- view: jobs
 -- version: 1
 -- dialect: duckdb
--- reads: catalog.ingestion_jobs, catalog.series
+-- reads: lake.ingestion_jobs, lake.series (one state of the catalog)
 -- returns: one row a job, newest last; times UTC
 create or replace view jobs as
 select
@@ -22,6 +22,6 @@ select
     make_timestamp(jobs.created_at) as created_at,
     make_timestamp(jobs.started_at) as started_at,
     make_timestamp(jobs.finished_at) as finished_at
-from catalog.ingestion_jobs as jobs
-inner join catalog.series as series on jobs.series_id = series.series_id
+from lake.ingestion_jobs as jobs
+inner join lake.series as series on jobs.series_id = series.series_id
 order by jobs.created_at, jobs.job_id;

@@ -1,7 +1,7 @@
 -- view: partitions
 -- version: 1
 -- dialect: duckdb
--- reads: catalog.partitions, catalog.series
+-- reads: lake.partitions, lake.series (one state of the catalog)
 -- returns: one row a Parquet file, with its path below parquet/; times UTC
 create or replace view partitions as
 select
@@ -22,6 +22,6 @@ select
     partitions.generation,
     partitions.job_id,
     make_timestamp(partitions.written_at) as written_at
-from catalog.partitions as partitions
-inner join catalog.series as series on partitions.series_id = series.series_id
+from lake.partitions as partitions
+inner join lake.series as series on partitions.series_id = series.series_id
 order by partitions.path;

@@ -17,7 +17,7 @@ from tests.box import BoxServer
 REPOSITORY = Path(__file__).resolve().parents[2]
 GENERATE = (
     "generate --data market --seed 7 --start 2024-01-01 --end 2024-01-04"
-    " --outage 2024-01-02T03:10..2024-01-02T05:40 --listed SOL/USDT=2024-01-02T09:00"
+    " --outage 2024-01-03T03:10..2024-01-03T05:40 --listed SOL/USDT=2024-01-02T09:00"
 )
 NOW = "2024-01-04T01:00"
 

@@ -191,6 +191,17 @@ def test_unknown_files_in_a_folder_are_skipped_and_named_ones_refused(
     assert states(by_name) == {"notes.csv": FileState.REFUSED}
 
 
+def test_a_folder_of_nothing_but_unknown_files_is_a_failure(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """Nothing stored must not look like success."""
+    csv_of(tmp_path / "in" / "notes.csv", "a,b\n1,2\n")
+
+    report = bring(storage, tmp_path / "in")
+
+    assert (states(report), report.exit_code) == ({"notes.csv": FileState.REFUSED}, 1)
+
+
 def test_days_go_in_before_the_month_that_repeats_them(storage: Storage, tmp_path: Path) -> None:
     """The month was published later; importing both again finds nothing to do."""
     february = datetime(2024, 2, 1)

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from box import BoxThread
 
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.simulator.market import generate
 from lake.storage.lake import Storage
+from tests.box import BoxThread
 
 START, END = datetime(2024, 1, 30), datetime(2024, 2, 2)
 LISTED = datetime(2024, 1, 31, 5, 7)

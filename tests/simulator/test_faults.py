@@ -7,12 +7,12 @@ from typing import Any
 
 import ccxt.async_support as ccxt
 import pytest
-from box import BoxThread
-from test_server import KLINES, get, klines, ms, through_ccxt
-from test_server import START as DATA_START
 
 from lake.errors import InvalidRequest
 from lake.simulator.faults import FAULTS, Answer, FaultPlan, Planned
+from tests.box import BoxThread
+from tests.simulator.test_server import KLINES, get, klines, ms, through_ccxt
+from tests.simulator.test_server import START as DATA_START
 
 START = ms(DATA_START)
 # What ccxt's raw endpoint raises, or the kind of value it hands over as if all were well.

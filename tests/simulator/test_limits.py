@@ -6,11 +6,11 @@ from typing import Any
 
 import ccxt.async_support as ccxt
 import pytest
-from box import BoxThread
-from test_server import KLINES, get, through_ccxt
 
 from lake.simulator.limits import REFUSALS_BEFORE_BAN, Outcome, WeightLimit
 from lake.simulator.wire import APIS
+from tests.box import BoxThread
+from tests.simulator.test_server import KLINES, get, through_ccxt
 
 MINUTE = 60_000
 

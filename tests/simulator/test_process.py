@@ -10,11 +10,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from box import BoxServer
-from test_server import klines
 
 from lake.errors import InvalidRequest, NoLake
 from lake.simulator.server import run_server
+from tests.box import BoxServer
+from tests.simulator.test_server import klines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

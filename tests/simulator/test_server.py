@@ -16,12 +16,12 @@ from typing import Any
 import ccxt.async_support as ccxt
 import pyarrow as pa
 import pytest
-from box import BoxServer, BoxThread
 
 from lake.domain.identifiers import DataType, InstrumentId, Series
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import to_us
 from lake.storage.lake import Storage
+from tests.box import BoxServer, BoxThread
 
 START, END = datetime(2024, 1, 30), datetime(2024, 2, 2)
 LISTED = datetime(2024, 1, 31, 5, 7)

@@ -106,8 +106,13 @@ async def replaying(case: Case) -> AsyncIterator[CcxtSource]:
             await line.close()
 
 
-def fetched(case: Case) -> tuple[Series, Page]:
-    """The page that our path makes of the case's answer, over exactly its candles."""
+def fetched(case: Case, *, earlier: timedelta = timedelta()) -> tuple[Series, Page]:
+    """The page that our path makes of the case's answer, over exactly its candles.
+
+    Args:
+        case: The recorded call.
+        earlier: Asks for candles so much older than those that the answer has.
+    """
 
     async def run() -> tuple[Series, Page]:
         async with replaying(case) as source:
@@ -122,6 +127,7 @@ def fetched(case: Case) -> tuple[Series, Page]:
             window = TimeRange(
                 from_us(times[0] * 1_000), series.grid.next(from_us(times[-1] * 1_000))
             )
+            window = TimeRange(window.start - earlier, window.end - earlier)
             return series, await source.candles(instrument, series, window)
 
     return asyncio.run(run())

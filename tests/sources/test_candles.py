@@ -201,6 +201,23 @@ def test_what_has_not_settled_is_given_and_not_claimed() -> None:
     assert page.requests == 1
 
 
+def test_the_last_candles_of_a_venue_that_lags_are_not_believed_absent() -> None:
+    """Seven have settled by its clock and are not shown yet; that is not the end of data."""
+    venue = MemoryVenue(range(50), now=59)
+
+    page = fetch(venue, span(0, 100))
+
+    assert minutes(page) == list(range(50))
+    assert claims(page) == [(0, 50, "")]
+
+
+def test_an_hour_after_its_close_an_absent_last_candle_is_believed_absent() -> None:
+    page = fetch(MemoryVenue(range(50), now=119), span(0, 100))
+
+    # At 01:59:30 this holds for what closed by 00:59:30.
+    assert claims(page) == [(0, 50, ""), (50, 59, END)]
+
+
 def test_a_window_that_has_not_settled_at_all_claims_nothing() -> None:
     page = fetch(MemoryVenue(range(60), now=59), span(57, 100))
 

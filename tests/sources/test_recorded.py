@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -127,6 +127,13 @@ def test_contracts_whose_unit_of_volume_is_unknown_are_refused_before_any_reques
 def test_an_answer_that_ccxt_cannot_parse_is_an_error_and_not_an_empty_page() -> None:
     with pytest.raises(SourceError, match="BTCKRW"):
         fetched(first("bithumb"))
+
+
+@pytest.mark.parametrize("venue", ["kraken", "bitstamp", "bybit"])
+def test_a_venue_that_answers_with_other_candles_than_asked_covers_nothing(venue: str) -> None:
+    """Kraken gives its newest candles whatever is asked; that is no proof of a hole."""
+    with pytest.raises(SourceError, match="nothing is claimed"):
+        fetched(first(venue), earlier=timedelta(days=30))
 
 
 def test_reserved_types_have_no_way_in() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import datetime
 from pathlib import Path
 
@@ -301,6 +302,29 @@ def test_the_writer_settings_are_the_measured_ones(path: Path) -> None:
     assert [field.metadata[b"PARQUET:field_id"] for field in pq.read_schema(path)] == [
         str(number).encode() for number in range(1, 11)
     ]
+
+
+def test_every_page_has_a_checksum(storage: Storage) -> None:
+    """For readers that ask: with a digest alone only we would notice a flipped bit."""
+    rng = random.Random(1)
+    prices = {number: rng.uniform(1, 2) for number in range(744)}
+    store(storage, begin(storage), candles(prices))
+    whole = (storage.parquet / _PATH).read_bytes()
+    sound = pq.read_table(pa.BufferReader(whole))
+    caught = flips = 0
+    for place in range(4, len(whole) // 2, 61):
+        content = bytearray(whole)
+        content[place] ^= 1
+        flips += 1
+        try:
+            rows = pq.read_table(pa.BufferReader(bytes(content)), page_checksum_verification=True)
+        except OSError as error:
+            caught += "CRC" in str(error)
+        else:
+            # It hit a statistic in the header of a page.
+            assert rows == sound
+
+    assert caught > flips / 2
 
 
 def test_the_footer_says_all_that_the_catalog_needs(path: Path, storage: Storage) -> None:

@@ -196,6 +196,26 @@ def test_jobs_are_listed_by_state(storage: Storage) -> None:
     assert [job.job_id for job in storage.jobs.list([JobState.RUNNING])] == [running.job_id]
 
 
+def test_coverage_of_cleaned_jobs_is_joined(storage: Storage, clock: Clock) -> None:
+    """`lake update` every five minutes is 100,000 jobs a year, each with its own coverage."""
+    started = clock.now
+    for number in range(0, 50, 5):
+        lease = begin(storage)
+        store(storage, lease, candles([]), answered(number, number + 5))
+        storage.jobs.finish(lease, JobState.COMPLETED)
+        clock.advance(300)
+    living = begin(storage)
+    store(storage, living, candles([]), answered(50, 55))
+    before = len(storage.catalog.coverage(HOURLY))
+
+    cleaned = storage.jobs.clean(clock.now)
+
+    assert (before, cleaned) == (11, 10)
+    old, new = storage.catalog.coverage(HOURLY)
+    assert (old.range, old.job_id, old.confirmed_at) == (hours(0, 50), "", started)
+    assert (new.range, new.job_id) == (hours(50, 55), living.job_id)
+
+
 def test_what_failed_stays_known_after_jobs_are_cleaned(storage: Storage, clock: Clock) -> None:
     lease = begin(storage)
     storage.catalog.add_failed(HOURLY, hours(5, 9), lease.job_id, "timeout")

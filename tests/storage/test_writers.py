@@ -34,6 +34,7 @@ from storage_kit import (
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, union
 from lake.errors import LeaseLost
+from lake.storage import points
 from lake.storage.doctor import examine
 from lake.storage.lake import PartitionCommit, Storage, utc_now
 
@@ -290,8 +291,6 @@ def test_a_commit_under_a_token_that_was_overtaken_changes_nothing(storage: Stor
 
 def test_a_commit_merged_from_an_overtaken_generation_is_merged_again(storage: Storage) -> None:
     """The lost update that needs no crash: two valid tokens, one base (facts, section 3.2)."""
-    from lake.storage import points
-
     ours, theirs = begin(storage, owner="a"), begin(storage, owner="b")
     store(storage, ours, candles([0]), answered(0, 1))
     other = Storage.open(storage.root, clock=storage.clock)
@@ -316,6 +315,61 @@ def test_a_commit_merged_from_an_overtaken_generation_is_merged_again(storage: S
     assert closes(storage.read_partition(JANUARY)) == {0: 100.0, 1: 100.0, 2: 100.0}
     assert (result.rows_added, result.rows_total, result.generation) == (1, 3, 3)
     assert temporaries(storage.root) == []
+
+
+def test_a_commit_merged_from_a_file_that_got_ahead_is_merged_again(storage: Storage) -> None:
+    """Another writer dies between its rename and its commit: the catalog looks unchanged, and
+    only the footer on the disk tells that there are rows to merge with."""
+    ours, theirs = begin(storage, owner="a"), begin(storage, owner="b")
+    store(storage, ours, candles([0]), answered(0, 1))
+    other = Storage.open(storage.root, clock=storage.clock)
+
+    def die(point: str) -> None:
+        if point == "publish.renamed":
+            points.install(None)
+            raise KeyboardInterrupt
+
+    def fail_in_between(point: str) -> None:
+        if point == "temporary.synced":
+            points.install(die)
+            with pytest.raises(KeyboardInterrupt):
+                store(other, theirs, candles([1]), answered(1, 2))
+
+    points.install(fail_in_between)
+    try:
+        result = store(storage, ours, candles([2]), answered(2, 3))
+    finally:
+        points.install(None)
+        other.close()
+
+    assert closes(storage.read_partition(JANUARY)) == {0: 100.0, 1: 100.0, 2: 100.0}
+    assert (result.rows_added, result.generation) == (1, 3)
+    assert [each.range for each in storage.catalog.coverage(HOURLY)] == [
+        hours(0, 1),
+        hours(1, 2),
+        hours(2, 3),
+    ]
+    assert [job.rows for job in storage.jobs.list()] == [2, 1]
+
+
+def test_start_up_leaves_a_living_writer_alone(storage: Storage) -> None:
+    """Its temporary file and its intent are its own until its lease is over."""
+    lease = begin(storage)
+    seen: list[int] = []
+
+    def open_in_between(point: str) -> None:
+        if point == "temporary.synced":
+            Storage.open(storage.root, clock=storage.clock).close()
+            seen.append(len(temporaries(storage.root)))
+            seen.append(len(storage.database.read("select * from intents")))
+
+    points.install(open_in_between)
+    try:
+        store(storage, lease, candles([0]))
+    finally:
+        points.install(None)
+
+    assert seen == [1, 1]
 
 
 def test_ranges_of_jobs_are_those_of_the_kit() -> None:

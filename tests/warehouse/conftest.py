@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lake_kit import make_lake
 
 from lake.storage.lake import Storage
+from tests.warehouse.lake_kit import make_lake
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from lake_kit import hour, series, write
 
 from lake import open_files
 from lake.domain.schemas import OHLCV
@@ -22,6 +21,7 @@ from lake.errors import InvalidRequest, MigrationError, NoLake, SeriesNotFound, 
 from lake.storage.lake import Storage
 from lake.warehouse import Trust, Warehouse, query
 from lake.warehouse import connection as opening
+from tests.warehouse.lake_kit import hour, series, write
 
 COLUMNS = ["venue", "instrument", *OHLCV.schema.names, "close_ts"]
 
@@ -195,7 +195,8 @@ class TestViews:
             assert warehouse.query("from ohlcv_1h").height == 0
             code = (
                 "import sys; from pathlib import Path; from datetime import datetime;"
-                "from lake_kit import write, series; from lake.storage.lake import Storage\n"
+                "from lake.storage.lake import Storage;"
+                "from tests.warehouse.lake_kit import write, series\n"
                 "with Storage.open(Path(sys.argv[1])) as s:"
                 " write(s, series(), datetime(2024, 1, 1), 48)"
             )
@@ -297,6 +298,31 @@ class TestSession:
             assert count(warehouse, "ohlcv('BTCUSDT.BINANCE', '1h')") == 960
             assert count(warehouse, "ohlcv_1d") == 62
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+    @pytest.mark.parametrize("trust", list(Trust))
+    def test_a_lake_that_cannot_be_written_is_read(
+        self, own_root: Path, tmp_path: Path, trust: Trust
+    ) -> None:
+        """SQLite would have to make a file beside a catalog in WAL mode."""
+        for folder in (tmp_path, *tmp_path.parents[:2]):
+            folder.chmod(0o755)
+        code = (
+            "import os, sys; from pathlib import Path\n"
+            "from lake.warehouse import Trust, query; import polars, pyarrow.parquet\n"
+            "os.setgid(65534); os.setuid(65534)\n"
+            "sql = 'select count(*) as n from ohlcv_1h'\n"
+            "print(query(Path(sys.argv[1]), sql, trust=Trust(sys.argv[2]))['n'][0])"
+        )
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", code, str(own_root), trust.value]
+
+        answer = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=environment
+        )
+
+        assert answer.stdout == "2880\n"
+        assert not (own_root / "catalog.sqlite-shm").exists()
+
     def test_no_lake(self, tmp_path: Path) -> None:
         with pytest.raises(NoLake, match="no lake at"):
             query(tmp_path, "select 1")
@@ -384,13 +410,24 @@ WRITES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def asked(root: Path) -> Iterator[dict[Trust, Warehouse]]:
+    """One connection of each kind, for many questions that leave nothing behind."""
+    opened = {trust: Warehouse(root, trust=trust) for trust in Trust}
+    yield opened
+    for each in opened.values():
+        each.close()
+
+
 @pytest.mark.parametrize("trust", list(Trust))
 @pytest.mark.parametrize("sql", WRITES)
-def test_sql_cannot_write_the_lake(root: Path, sql: str, trust: Trust) -> None:
+def test_sql_cannot_write_the_lake(
+    root: Path, asked: dict[Trust, Warehouse], sql: str, trust: Trust
+) -> None:
     before = contents(root)
 
     with pytest.raises(InvalidRequest):
-        query(root, sql.format(root=root), trust=trust)
+        asked[trust].query(sql.format(root=root))
 
     assert contents(root) == before
 
@@ -406,20 +443,20 @@ def test_sql_cannot_write_the_lake(root: Path, sql: str, trust: Trust) -> None:
         "pivot (from ohlcv_1d) on instrument using sum(volume)",
     ],
 )
-def test_what_own_sql_may_do(root: Path, sql: str) -> None:
-    assert query(root, sql).width > 0
+def test_what_own_sql_may_do(asked: dict[Trust, Warehouse], sql: str) -> None:
+    assert asked[Trust.OWN].query(sql).width > 0
 
 
 class TestLocked:
     """`--locked`: the SQL of a stranger."""
 
-    def test_it_answers_over_the_lake(self, root: Path) -> None:
+    def test_it_answers_over_the_lake(self, asked: dict[Trust, Warehouse]) -> None:
         sql = "select count(*) as n from ohlcv('BTCUSDT.BINANCE', '1h', since := $day)"
 
-        answer = query(root, sql, {"day": "2024-02-01"}, trust=Trust.LOCKED)
+        answer = asked[Trust.LOCKED].query(sql, {"day": "2024-02-01"})
 
         assert answer["n"].to_list() == [168]
-        partitions = query(root, "select count(*) as n from partitions", trust=Trust.LOCKED)
+        partitions = asked[Trust.LOCKED].query("select count(*) as n from partitions")
         assert partitions["n"].to_list() == [13]
 
     @pytest.mark.parametrize(
@@ -439,15 +476,17 @@ class TestLocked:
             "load sqlite",
         ],
     )
-    def test_it_can_do_nothing_else(self, root: Path, sql: str) -> None:
+    def test_it_can_do_nothing_else(
+        self, root: Path, asked: dict[Trust, Warehouse], sql: str
+    ) -> None:
         with pytest.raises((InvalidRequest, StorageError)):
-            query(root, sql.format(root=root), trust=Trust.LOCKED)
+            asked[Trust.LOCKED].query(sql.format(root=root))
 
-    def test_names_of_the_caller_are_not_seen(self, root: Path) -> None:
+    def test_names_of_the_caller_are_not_seen(self, asked: dict[Trust, Warehouse]) -> None:
         secret = pl.DataFrame({"key": [1]})  # noqa: F841
 
         with pytest.raises(InvalidRequest):
-            query(root, "from secret", trust=Trust.LOCKED)
+            asked[Trust.LOCKED].query("from secret")
 
     def test_a_link_out_of_the_lake_is_not_followed(self, own_root: Path, tmp_path: Path) -> None:
         outside = tmp_path / "outside.csv"

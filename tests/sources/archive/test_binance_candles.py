@@ -467,8 +467,8 @@ class TestDamage:
             read(path)
 
     def test_a_zip_bomb_is_stopped_before_it_is_unpacked(self, tmp_path: Path) -> None:
-        """195 kB that would become 200 MB: the budget is what a day of minutes can take."""
-        path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1) + "0" * 200_000_000)
+        """29 kB that would become 30 MB: the budget is what a day of minutes can take."""
+        path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1) + "0" * 30_000_000)
 
         with pytest.raises(SourceError, match="zip bomb"):
             read(path)

@@ -1,0 +1,113 @@
+"""Readers while what they read is replaced: no error, and each answer a committed state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from replacer import MONTHS, ROWS, WHAT
+
+from lake.domain.partitions import Partition
+from lake.warehouse import Warehouse
+from lake.warehouse.reader import SeriesFiles, read_series
+
+# Prices of each month: one price a month, whichever commit it is of.
+Answer = list[tuple[int, int, float, float]]
+
+
+@pytest.fixture(params=[5.0, 60.0], ids=["5 a second", "as fast as it goes"])
+def replaced(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A lake that another process rewrites all the time."""
+    root = tmp_path / "data"
+    replacer = Path(__file__).with_name("replacer.py")
+    process = subprocess.Popen(
+        [sys.executable, str(replacer), str(root), str(request.param)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    yield root
+    assert process.poll() is None, "the writer must outlive the readers"
+    process.kill()
+    process.communicate()
+
+
+def summed(frame: pl.DataFrame) -> Answer:
+    return (
+        frame.group_by(pl.col("ts").dt.month().cast(pl.Int64).alias("month"))
+        .agg(
+            pl.len().alias("n"),
+            pl.col("close").min().alias("low"),
+            pl.col("open").max().alias("top"),
+        )
+        .sort("month")
+        .rows()
+    )
+
+
+def by_our_reader(root: Path) -> Callable[[], Answer]:
+    files = SeriesFiles(WHAT, tuple(Partition(WHAT, 2024, month) for month in MONTHS))
+    return lambda: summed(read_series(root / "parquet", [files], columns=["ts", "close", "open"]))
+
+
+def by_polars(root: Path) -> Callable[[], Answer]:
+    """Polars as we tell people to use it: one descriptor a file."""
+    paths = [root / "parquet" / Partition(WHAT, 2024, month).path for month in MONTHS]
+
+    def read() -> Answer:
+        frames = []
+        for path in paths:
+            with path.open("rb") as file:
+                frames.append(pl.read_parquet(file, columns=["ts", "close", "open"]))
+        return summed(pl.concat(frames))
+
+    return read
+
+
+def by_sql(root: Path, source: str) -> Callable[[], Answer]:
+    warehouse = Warehouse(root)
+    sql = (
+        "select month(ts) as month, count(*) as n, min(close) as low, max(open) as top "
+        f"from {source} group by all order by month"
+    )
+    return lambda: warehouse.query(sql).rows()
+
+
+READERS: dict[str, Callable[[Path], Callable[[], Answer]]] = {
+    "our reader": by_our_reader,
+    "polars": by_polars,
+    "sql view": lambda root: by_sql(root, "ohlcv_1h"),
+    "sql macro": lambda root: by_sql(root, "ohlcv('BTCUSDT.BINANCE', '1h')"),
+}
+
+
+def read_for(seconds: float, root: Path) -> int:
+    """Ask every reader in turn until the time is over; how many different answers there were."""
+    readers = [make(root) for make in READERS.values()]
+    seen: set[float] = set()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for read in readers:
+            answer = read()
+            assert [(month, n) for month, n, _, _ in answer] == [(m, ROWS) for m in MONTHS]
+            for _, _, low, top in answer:
+                assert low == top, "rows of two commits in one file's answer"
+                seen.add(low)
+    return len(seen)
+
+
+def test_readers_under_replacement(replaced: Path) -> None:
+    assert read_for(2.5, replaced) > 1
+
+
+@pytest.mark.torture
+def test_readers_under_replacement_for_a_minute(replaced: Path) -> None:
+    assert read_for(60, replaced) > 50
