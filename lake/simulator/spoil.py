@@ -143,7 +143,7 @@ def future(shape: Shape, rows: list[Any], draw: int) -> None:
     if shape.number is not None:
         later[shape.number] += 1
     if shape.sides:
-        rows[-1] = later
+        rows[-1].update(later)
     else:
         rows.append(later)
 

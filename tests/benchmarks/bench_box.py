@@ -1,9 +1,10 @@
-"""Candles a second that the box serves to a bare aiohttp client.
+"""Candles and trades a second that the box serves to a bare aiohttp client.
 
     PYTHONPATH=.:tests python tests/benchmarks/bench_box.py [--instruments 4] [--days 60]
+        [--trades 2000000]
 
 Two processes: the box, and a client that reads bodies and throws them away. The first pass
-over the candles turns partitions into text (cold), later ones find them in the cache (warm).
+over the rows turns partitions into text (cold), later ones find them in the cache (warm).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--instruments", type=int, default=4)
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--trades", type=int, default=2_000_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "lake"
@@ -51,31 +53,64 @@ def main() -> None:
         print(f"generated  {made.rows / made.seconds:12,.0f} candles/s  ({made.rows:,} rows)")
         symbols = [market(name).instrument.native_id for name in names]
         with BoxServer(root, limits=False) as box:
-            asyncio.run(measure(box.url, symbols, options.days, options.seconds))
+            asked = candle_pages(box.url, symbols, options.days)
+            asyncio.run(measure(asked, "candles", options.seconds))
             print(f"box memory {peak_mb(box.pid):12,.0f} MB at its peak")
+    with tempfile.TemporaryDirectory() as folder:
+        bench_trades(Path(folder) / "lake", options.trades, options.seconds)
 
 
-async def measure(url: str, symbols: list[str], days: int, seconds: float) -> None:
-    pages = days * 1_440 // PAGE
-    asked = [
+def bench_trades(root: Path, trades: int, seconds: float) -> None:
+    """One busy instrument, its aggregates walked by id."""
+    rate = trades / 86_400 / 2
+    with Storage.open(root, create=True, origin="synthetic") as storage:
+        made = generate(
+            storage,
+            seed=1,
+            instruments=["BTC/USDT:USDT"],
+            start=START,
+            end=START + timedelta(days=2),
+            timeframes=[TimeFrame.HOUR_1],
+            rate=rate,
+            store_trades=True,
+        )
+    print(f"generated  {made.trades / made.seconds:12,.0f} trades/s stored  ({made.trades:,} rows)")
+    with BoxServer(root, limits=False) as box:
+        asked = [
+            f"{box.url}/fapi/v1/aggTrades?symbol=BTCUSDT&limit={PAGE}&fromId={first}"
+            for first in range(1, made.trades - PAGE, PAGE)
+        ]
+        asyncio.run(measure(asked, "trades", seconds))
+        # Half a million trades are 50 MB of text and stay in the box's cache.
+        asyncio.run(measure(asked[:500], "trades (cached)", seconds))
+        print(f"box memory {peak_mb(box.pid):12,.0f} MB at its peak")
+
+
+def candle_pages(url: str, symbols: list[str], days: int) -> list[str]:
+    return [
         f"{url}/api/v3/klines?symbol={symbol}&interval=1m&limit={PAGE}"
         f"&startTime={_START_MS + page * PAGE * 60_000}"
         for symbol in symbols
-        for page in range(pages)
+        for page in range(days * 1_440 // PAGE)
     ]
+
+
+async def measure(asked: list[str], what: str, seconds: float) -> None:
     async with aiohttp.ClientSession() as session:
         began = time.perf_counter()
         await fetch(session, asked, deadline=began + 600)
         cold = time.perf_counter() - began
-        print(f"cold       {len(asked) * PAGE / cold:12,.0f} candles/s")
+        print(f"cold       {len(asked) * PAGE / cold:12,.0f} {what}/s")
+        before = resource.getrusage(resource.RUSAGE_SELF)
         began = time.perf_counter()
         done = 0
         while time.perf_counter() - began < seconds:
             done += await fetch(session, asked, deadline=began + seconds)
         warm = time.perf_counter() - began
         used = resource.getrusage(resource.RUSAGE_SELF)
-        print(f"warm       {done * PAGE / warm:12,.0f} candles/s")
-        print(f"           client used {used.ru_utime + used.ru_stime:.1f} s of processor time")
+        busy = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+        print(f"warm       {done * PAGE / warm:12,.0f} {what}/s")
+        print(f"           client used {busy:.1f} s of processor time")
 
 
 async def fetch(session: aiohttp.ClientSession, asked: list[str], *, deadline: float) -> int:
@@ -90,7 +125,7 @@ async def fetch(session: aiohttp.ClientSession, asked: list[str], *, deadline: f
             async with session.get(url) as response:
                 body = await response.read()
             assert response.status == 200
-            assert body.startswith(b"[[")
+            assert body.startswith((b"[[", b"[{"))
             done += 1
 
     await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
