@@ -138,7 +138,10 @@ async def _update(
         requests=sum(each.requests for each in reports),
         seconds=time.monotonic() - started,
         interrupted=any(each.interrupted for each in reports),
+        unreachable=tuple(lost for each in reports for lost in each.unreachable),
     )
+    for lost in report.unreachable:
+        print_error(f"lake update: {lost.venue}", lost.why)
     if as_json:
         print_rows(job_rows(report), as_json=True, empty="")
     elif report.rows:

@@ -25,7 +25,7 @@ from lake.ingestion.events import (
     ignore,
 )
 from lake.ingestion.planner import Planner, Wanted
-from lake.ingestion.planning import Plan, Request, SeriesPlan
+from lake.ingestion.planning import Plan, Request, SeriesPlan, Unreachable
 from lake.ingestion.runner import LEASE_S, ROWS_IN_FLIGHT, Gates, JobRunner, RowGate
 from lake.ingestion.venues import Venues
 
@@ -44,6 +44,7 @@ class Report:
     requests: int
     seconds: float
     interrupted: bool = False
+    unreachable: tuple[Unreachable, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -58,7 +59,7 @@ class Report:
         """0 done, 1 failed, 4 partly done, 130 interrupted (DESIGN, section 9)."""
         if self.interrupted:
             return 130
-        if not self.failed:
+        if not self.failed and not self.unreachable:
             return 0
         return 1 if len(self.failed) == len(self.jobs) else 4
 
@@ -89,6 +90,7 @@ class Backfill:
             base_url=base_url,
             accept_base_url=accept_base_url,
             rate_share=rate_share,
+            max_workers=max_workers,
             on_wait=lambda venue, why, seconds: self.emit(Waiting(venue, why, seconds)),
         )
         self.planner = Planner(storage, self.venues)
@@ -160,6 +162,7 @@ class Backfill:
             requests=self._requests,
             seconds=time.monotonic() - started,
             interrupted=self._interrupted,
+            unreachable=plan.unreachable,
         )
 
     def _register(self, plan: Plan) -> dict[Series, Job]:

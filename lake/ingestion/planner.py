@@ -15,7 +15,15 @@ from lake.domain.ranges import TimeRange, range_or_none, union
 from lake.domain.resolve import resolve
 from lake.domain.times import iso
 from lake.errors import InvalidRequest
-from lake.ingestion.planning import BYTES_PER_ROW, Known, Plan, Request, SeriesPlan, outline
+from lake.ingestion.planning import (
+    BYTES_PER_ROW,
+    ROUND_TRIP_S,
+    Known,
+    Plan,
+    Request,
+    SeriesPlan,
+    outline,
+)
 from lake.ingestion.venues import Venues
 
 if TYPE_CHECKING:
@@ -77,9 +85,12 @@ class Planner:
         source = await self._venues.source(venue)
         # Everything is checked before anything is asked for.
         for each in wanted:
+            self._venues.require_unique(each.instrument)
             source.check(each.instrument, each.series)
         now = await source.server_time()
-        planned = [await self._plan_one(source, each, now=now, refetch=refetch) for each in wanted]
+        planned = await asyncio.gather(
+            *(self._plan_one(source, each, now=now, refetch=refetch) for each in wanted)
+        )
         return Plan(tuple(each for each in planned if each is not None))
 
     async def _plan_one(
@@ -109,7 +120,10 @@ class Planner:
             rows=rows,
             requests=sum(requests for requests, _ in costs),
             bytes=rows * BYTES_PER_ROW,
-            seconds=sum(source.seconds(weight) for _, weight in costs),
+            seconds=max(
+                sum(source.seconds(weight) for _, weight in costs),
+                sum(requests for requests, _ in costs) * ROUND_TRIP_S / self._venues.max_workers,
+            ),
             refetch=refetch,
         )
 

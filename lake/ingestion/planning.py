@@ -15,6 +15,8 @@ from lake.domain.times import iso
 
 # What a stored candle takes on disk, all columns (measured: tests/benchmarks/bench_storage.py).
 BYTES_PER_ROW = 45
+# What an answer takes where the venue's limit leaves time to wait for it.
+ROUND_TRIP_S = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,19 @@ class SeriesPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A venue that could not be asked what it has, so that nothing of it is planned."""
+
+    venue: Venue
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do. Nothing was fetched to make it but market lists and first candles."""
 
     series: tuple[SeriesPlan, ...]
+    unreachable: tuple[Unreachable, ...] = ()
 
     @property
     def rows(self) -> int:

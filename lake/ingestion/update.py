@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.ranges import TimeRange
+from lake.errors import SourceError
 from lake.ingestion.backfill import Backfill, Report
 from lake.ingestion.events import Planned
 from lake.ingestion.planner import Wanted
-from lake.ingestion.planning import Plan
+from lake.ingestion.planning import Plan, SeriesPlan, Unreachable
 
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
+    from lake.storage.records import SeriesInfo
+
+
+JOBS_KEPT = timedelta(days=30)
 
 
 async def plan_update(
@@ -26,7 +32,7 @@ async def plan_update(
     data_type: DataType | None = None,
     instruments: Sequence[str] = (),
 ) -> Plan:
-    """What would bring the held series up to now.
+    """What would bring the held series up to now; venues that do not answer are named in it.
 
     Args:
         storage: The lake.
@@ -34,31 +40,42 @@ async def plan_update(
         venue: Only this venue's series.
         data_type: Only series of this type.
         instruments: Only these instruments: ids, codes or patterns.
-
-    Raises:
-        SourceError: A venue could not be asked for its time or its markets.
     """
-    by_venue: dict[Venue, list[Wanted]] = {}
+    by_venue: dict[Venue, list[SeriesInfo]] = {}
     for info in await asyncio.to_thread(storage.catalog.series):
         series = info.series
         if (
-            info.wanted is None
-            or series.data_type is not DataType.OHLCV
-            or info.origin != backfill.origin
-            or (venue is not None and series.venue != venue)
-            or (data_type is not None and series.data_type is not data_type)
-            or not _named(str(series.instrument_id), instruments)
+            info.wanted is not None
+            and series.data_type is DataType.OHLCV
+            and info.origin == backfill.origin
+            and (venue is None or series.venue == venue)
+            and (data_type is None or series.data_type is data_type)
+            and _named(str(series.instrument_id), instruments)
         ):
-            continue
-        instrument = storage.catalog.instrument(series.instrument_id)
-        if instrument is None:
-            continue
-        source = await backfill.venues.source(series.venue)
-        now = await source.server_time()
-        window = TimeRange(info.wanted.start, max(now, info.wanted.end))
-        by_venue.setdefault(series.venue, []).append(Wanted(instrument, series, window))
-    plans = [await backfill.planner.plan_series(each, wanted) for each, wanted in by_venue.items()]
-    return Plan(tuple(one for plan in plans for one in plan.series))
+            by_venue.setdefault(series.venue, []).append(info)
+    plans: list[SeriesPlan] = []
+    unreachable: list[Unreachable] = []
+    for each, held in by_venue.items():
+        try:
+            plans.extend((await _plan_venue(storage, backfill, each, held)).series)
+        except SourceError as error:
+            # One venue that is out of reach must not keep the others from being updated.
+            unreachable.append(Unreachable(each, str(error)))
+    return Plan(tuple(plans), tuple(unreachable))
+
+
+async def _plan_venue(
+    storage: Storage, backfill: Backfill, venue: Venue, held: Sequence[SeriesInfo]
+) -> Plan:
+    source = await backfill.venues.source(venue)
+    now = await source.server_time()
+    wanted = []
+    for info in held:
+        instrument = storage.catalog.instrument(info.series.instrument_id)
+        if instrument is not None and info.wanted is not None:
+            window = TimeRange(info.wanted.start, max(now, info.wanted.end))
+            wanted.append(Wanted(instrument, info.series, window))
+    return await backfill.planner.plan_series(venue, wanted)
 
 
 async def update(
@@ -75,6 +92,8 @@ async def update(
         storage, backfill, venue=venue, data_type=data_type, instruments=instruments
     )
     backfill.emit(Planned(plan))
+    # A cron job makes thousands of jobs a month, and each keeps its own coverage rows apart.
+    await asyncio.to_thread(storage.jobs.clean, storage.clock() - JOBS_KEPT)
     if max_time_s is None:
         return await backfill.run(plan)
     timer = asyncio.get_running_loop().call_later(max_time_s, backfill.stop_in_time)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lake.domain.identifiers import Instrument, Venue
+from lake.domain.identifiers import Instrument, InstrumentId, Venue
+from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from lake.sources.ccxt_source import CcxtSource
@@ -27,6 +28,7 @@ class Venues:
         base_url: str | None,
         accept_base_url: bool,
         rate_share: float,
+        max_workers: int,
         on_wait: Callable[[Venue, str, float], None],
     ) -> None:
         self._storage = storage
@@ -35,7 +37,9 @@ class Venues:
         self._on_wait = on_wait
         self._sources: dict[Venue, CcxtSource] = {}
         self._opening = asyncio.Lock()
+        self._clashing: dict[InstrumentId, Instrument] = {}
         self.accept_base_url = accept_base_url
+        self.max_workers = max_workers
 
     @property
     def origin(self) -> str:
@@ -73,8 +77,24 @@ class Venues:
         source = await self.source(venue)
         listed = await source.instruments()
         if not self._storage.read_only:
-            await asyncio.to_thread(catalog.upsert_instruments, listed, fetched_at=now)
+            refused = await asyncio.to_thread(catalog.upsert_instruments, listed, fetched_at=now)
+            self._clashing |= {each.id: each for each in refused}
         return listed
+
+    def require_unique(self, instrument: Instrument) -> None:
+        """Refuse an instrument whose code already means another one in this lake.
+
+        Raises:
+            InvalidRequest: The code is taken; two instruments must not share one folder.
+        """
+        if self._clashing.get(instrument.id) == instrument:
+            held = self._storage.catalog.instrument(instrument.id)
+            taken = f" ({held.symbol})" if held else ""
+            raise InvalidRequest(
+                f"{instrument.symbol} at {instrument.venue} was asked for, but its code "
+                f"{instrument.code} already means another instrument in this lake{taken}. "
+                "Keep the two in different lakes: --data ANOTHER_FOLDER."
+            )
 
     async def close(self) -> None:
         """Closes every connection."""

@@ -26,6 +26,10 @@ from lake.sources.markets import instruments_of
 from lake.sources.transport import COST_SCALE, Call
 
 
+# A hundredth of any venue's window still pays for its heaviest request.
+_LEAST_SHARE = 0.01
+
+
 class CcxtSource:
     """One venue, asked within the lake's rate budget. Use one per venue and process."""
 
@@ -66,9 +70,10 @@ class CcxtSource:
             InvalidRequest: The venue is unknown, or *rate_share* is not a share.
             SourceError: The venue does not answer.
         """
-        if not 0 < rate_share <= 1:
+        if not _LEAST_SHARE <= rate_share <= 1:
             raise InvalidRequest(
-                f"A rate share of {rate_share:g} was asked for. Give a number above 0, up to 1."
+                f"A rate share of {rate_share:g} was asked for. Give a number from "
+                f"{_LEAST_SHARE:g} to 1: with less, a single request waits for ever."
             )
         entry, patience = capability(venue, DataType.OHLCV), retry or Retry()
         line = Connection(

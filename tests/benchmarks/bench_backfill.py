@@ -21,30 +21,13 @@ from lake.domain.identifiers import Venue
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import to_us
 from lake.ingestion import Backfill, Request
-from lake.simulator.market import generate
 from lake.storage.lake import Storage
+from tests.benchmarks.market import FOLDER, market
 from tests.box import BoxServer
 
 START = datetime(2024, 1, 1)
 NAMES = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
 BINANCE = Venue("BINANCE")
-
-
-def market(root: Path, days: int) -> Path:
-    """The market, generated where it is not there yet."""
-    path = root / f"market-{days}"
-    if not path.exists():
-        with Storage.open(path, create=True, origin="synthetic") as storage:
-            generate(
-                storage,
-                seed=1,
-                start=START,
-                end=START + timedelta(days=days),
-                instruments=NAMES,
-                timeframes=(TimeFrame.MINUTE_1,),
-                rate=0.05,
-            )
-    return path
 
 
 async def backfill(url: str, root: Path, days: int) -> int:
@@ -92,14 +75,12 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    root = Path("build/bench")
-    root.mkdir(parents=True, exist_ok=True)
-    truth = market(root, options.days)
+    truth = market(NAMES, start=START, days=options.days)
     ratios, rates, per_core = [], [], []
     later = (START + timedelta(days=options.days + 2)).isoformat()
     with BoxServer(truth, clock_start=later, clock_rate=1, limits=False) as box:
         for number in range(options.rounds + 1):
-            copy = root / "copy"
+            copy = FOLDER / "copy"
             shutil.rmtree(copy, ignore_errors=True)
             started, cpu = time.perf_counter(), time.process_time()
             rows = asyncio.run(backfill(box.url, copy, options.days))

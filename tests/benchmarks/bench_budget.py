@@ -17,31 +17,13 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from lake.domain.timeframe import TimeFrame
 from lake.simulator.instruments import universe
-from lake.simulator.market import generate
-from lake.storage.lake import Storage
+from tests.benchmarks.market import FOLDER, market
 from tests.box import BoxServer
 
 START = datetime(2022, 1, 1)
 DAYS = 2 * 365
 NAMES = universe(10)
-
-
-def market(root: Path) -> Path:
-    path = root / "market-10"
-    if not path.exists():
-        with Storage.open(path, create=True, origin="synthetic") as storage:
-            generate(
-                storage,
-                seed=1,
-                start=START,
-                end=START + timedelta(days=DAYS),
-                instruments=NAMES,
-                timeframes=(TimeFrame.MINUTE_1,),
-                rate=0.02,
-            )
-    return path
 
 
 def backfill(url: str, lake: Path, names: list[str]) -> subprocess.Popen[bytes]:
@@ -56,8 +38,8 @@ def backfill(url: str, lake: Path, names: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def measure(title: str, box: BoxServer, root: Path, *, processes: int, minutes: int) -> None:
-    lake = root / "budget-copy"
+def measure(title: str, box: BoxServer, *, processes: int, minutes: int) -> None:
+    lake = FOLDER / "budget-copy"
     shutil.rmtree(lake, ignore_errors=True)
     share = len(NAMES) // processes
     running = [
@@ -85,9 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=3)
     options = parser.parse_args()
-    root = Path("build/bench")
-    root.mkdir(parents=True, exist_ok=True)
-    truth = market(root)
+    truth = market(NAMES, start=START, days=DAYS)
     for title, processes, stranger in (
         ("one process", 1, 0),
         ("two processes", 2, 0),
@@ -95,7 +75,7 @@ def main() -> None:
     ):
         with BoxServer(truth) as box:
             box.control("stranger", weight_per_minute=stranger, api="spot")
-            measure(title, box, root, processes=processes, minutes=options.minutes)
+            measure(title, box, processes=processes, minutes=options.minutes)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lake.domain.identifiers import DataType, InstrumentId, Venue
+from lake.domain.identifiers import DataType, Instrument, InstrumentId, InstrumentKind, Venue
 from lake.domain.jobs import JobState
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, SeriesNotFound, UnknownJob
-from lake.ingestion import Backfill, DataIngestionEngine, plan_update, update
+from lake.ingestion import Backfill, DataIngestionEngine, Report, plan_update, update
 from lake.storage.lake import Storage
 from lake.store import HistoricalDataStore
 from tests.box import BoxThread
@@ -175,3 +175,39 @@ def test_an_update_brings_tails_and_holes_and_nothing_else(market: Path, tmp_pat
         for timeframe in markets.TIMEFRAMES:
             window = markets.TimeRange(datetime(2024, 1, 31), END)
             markets.assert_equal(market, storage, series("BTCUSDT", timeframe), window)
+
+
+def test_an_update_without_network_says_which_venue_did_not_answer(
+    market: Path, tmp_path: Path
+) -> None:
+    """Silence from cron must mean that all is well."""
+    wanted = markets.request(instruments=("BTC/USDT",), timeframes=(TimeFrame.HOUR_1,))
+    with Storage.open(tmp_path / "lake", create=True) as storage:
+        with BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box:
+            asyncio.run(markets.run(storage, box.url, wanted))
+
+        async def bring() -> Report:
+            async with Backfill(storage, base_url=box.url, min_free=0) as backfill:
+                return await update(storage, backfill)
+
+        report = asyncio.run(bring())
+
+    assert [lost.venue for lost in report.unreachable] == [Venue("BINANCE")]
+    assert (report.jobs, report.exit_code) == ((), 1)
+
+
+def test_two_instruments_never_share_one_folder(market: Path, tmp_path: Path) -> None:
+    """A code that is taken is an error that says what to do, not a mixture of two markets."""
+    with (
+        Storage.open(tmp_path / "lake", create=True) as storage,
+        BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box,
+    ):
+        other = Instrument(
+            *(Venue("BINANCE"), "BTCUSDT", "BTCU/SDT", "BTCU-SDT"),
+            *(InstrumentKind.SPOT, "BTCU", "SDT"),
+        )
+        storage.catalog.upsert_instruments([other])
+        storage.catalog.ensure_series(series("BTCUSDT", TimeFrame.HOUR_1), "base-url")
+
+        with pytest.raises(InvalidRequest, match="already means another instrument"):
+            asyncio.run(markets.run(storage, box.url, markets.request(instruments=("BTC/USDT",))))
