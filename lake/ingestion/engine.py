@@ -97,9 +97,9 @@ class DataIngestionEngine:
                 f"A job for {instrument_id} was asked for at {venue}. "
                 "Leave venue out, or name the same one."
             )
-        if data_type is not DataType.OHLCV:
+        if data_type is DataType.ORDERBOOK:
             raise InvalidRequest(
-                f"A job for {data_type} was asked for. This version fetches candles (ohlcv)."
+                "A job for order books was asked for, but venues keep no history of them."
             )
         backfill = self._engine()
         listed = await backfill.venues.instruments(instrument_id.venue)

@@ -23,6 +23,7 @@ from lake.ingestion.planning import (
     Request,
     SeriesPlan,
     outline,
+    slots,
 )
 from lake.ingestion.venues import Venues
 
@@ -57,10 +58,10 @@ class Planner:
                 is empty or lies in the future.
             SourceError: The venue could not be asked what it has.
         """
-        if request.data_type is not DataType.OHLCV:
+        if request.data_type is DataType.ORDERBOOK:
             raise InvalidRequest(
-                f"A backfill of {request.data_type} was asked for. This version fetches candles; "
-                "use --type ohlcv."
+                f"A backfill of {request.data_type} was asked for, but venues keep no history of "
+                "their books: snapshots can only be taken now."
             )
         source = await self._venues.source(request.venue)
         listed = await self._venues.instruments(request.venue)
@@ -74,7 +75,7 @@ class Planner:
         wanted = [
             Wanted(instrument, Series(request.data_type, instrument.id, timeframe), window)
             for instrument in chosen.values()
-            for timeframe in request.timeframes
+            for timeframe in (request.timeframes if request.data_type is DataType.OHLCV else [None])
         ]
         return await self.plan_series(request.venue, wanted, refetch=request.refetch)
 
@@ -97,19 +98,22 @@ class Planner:
         self, source: CcxtSource, each: Wanted, *, now: datetime, refetch: bool
     ) -> SeriesPlan | None:
         instrument, series, window = each.instrument, each.series, each.range
-        grid = series.grid
-        assert grid is not None
-        # The candle that is open now closes after the plan is made: it is never asked for.
-        wanted = range_or_none(grid.ceil(window.start), min(grid.ceil(window.end), grid.floor(now)))
+        wanted = _wanted(series, window, now)
         if wanted is None:
             return None
         known = await asyncio.to_thread(self._known, source, series, now)
-        if known.first_available is None and not _covers_start(known, wanted):
+        if (
+            series.grid is not None
+            and known.first_available is None
+            and not _covers_start(known, wanted)
+        ):
             known = await self._probe(source, instrument, series, known)
         job_id = await asyncio.to_thread(self._refetch_job, series, wanted) if refetch else None
         covered_by = (job_id or "") if refetch else None
         pieces, excluded = outline(series, wanted, known, covered_by=covered_by)
-        rows = sum(grid.count(piece) for piece in pieces)
+        work = sum(slots(series, piece) for piece in pieces)
+        # How many trades a range holds is known when they are there.
+        rows = 0 if series.grid is None else work
         costs = [source.cost(series, piece) for piece in pieces]
         return SeriesPlan(
             series,
@@ -124,15 +128,15 @@ class Planner:
                 sum(source.seconds(weight) for _, weight in costs),
                 sum(requests for requests, _ in costs) * ROUND_TRIP_S / self._venues.max_workers,
             ),
+            slots=work,
             refetch=refetch,
         )
 
     def _known(self, source: CcxtSource, series: Series, now: datetime) -> Known:
         catalog = self._storage.catalog
         info = catalog.series_info(series)
-        grid = series.grid
-        assert grid is not None
         obtainable, why = source.obtainable(series, now=now)
+        grid = series.grid
         bounds = [
             (each.min_ts, each.max_ts, each.gap_runs)
             for each in catalog.partitions(series)
@@ -140,7 +144,7 @@ class Planner:
         ]
         return Known(
             coverage=catalog.coverage(series),
-            held=held_ranges(grid, bounds),
+            held=[] if grid is None else held_ranges(grid, bounds),
             first_available=catalog.first_available(series),
             retained_from=info.retained_from if info else None,
             obtainable=obtainable,
@@ -182,6 +186,14 @@ class Planner:
 def _covers_start(known: Known, wanted: TimeRange) -> bool:
     """Whether the start of *wanted* was answered before, so that listing is no question."""
     return any(wanted.start in span for span in union(each.range for each in known.coverage))
+
+
+def _wanted(series: Series, window: TimeRange, now: datetime) -> TimeRange | None:
+    """*window* as far as it lies in the past, on the grid where there is one."""
+    if (grid := series.grid) is None:
+        return range_or_none(window.start, min(window.end, now))
+    # The candle that is open now closes after the plan is made: it is never asked for.
+    return range_or_none(grid.ceil(window.start), min(grid.ceil(window.end), grid.floor(now)))
 
 
 def _window(request: Request, now: datetime) -> TimeRange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,7 +44,11 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
-    """What will be asked for one series. ``seconds`` is its share of the venue's allowance."""
+    """What will be asked for one series. ``seconds`` is its share of the venue's allowance.
+
+    ``slots`` measures the work: candles, or seconds of time for types without a grid, whose
+    ``rows`` and ``bytes`` nobody knows before they are there (0).
+    """
 
     series: Series
     instrument: Instrument
@@ -54,6 +59,7 @@ class SeriesPlan:
     requests: int
     bytes: int
     seconds: float
+    slots: int
     refetch: bool = False
 
 
@@ -75,6 +81,10 @@ class Plan:
     @property
     def rows(self) -> int:
         return sum(each.rows for each in self.series)
+
+    @property
+    def slots(self) -> int:
+        return sum(each.slots for each in self.series)
 
     @property
     def requests(self) -> int:
@@ -105,6 +115,12 @@ class Known:
     retained_from: datetime | None = None
     obtainable: TimeRange | None = None
     obtainable_why: str = ""
+
+
+def slots(series: Series, window: TimeRange) -> int:
+    """How much work *window* is: candles, or seconds of time for types without a grid."""
+    grid = series.grid
+    return math.ceil(window.duration.total_seconds()) if grid is None else grid.count(window)
 
 
 def outline(
