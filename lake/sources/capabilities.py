@@ -8,8 +8,6 @@ not ccxt's ``features``, which disagree with its own code.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from importlib.util import find_spec
@@ -20,7 +18,9 @@ from lake.domain.identifiers import DataType, InstrumentKind, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest
 from lake.sources.budget import Limit
-from lake.sources.decode import Decoder, decode_inverse_klines, decode_klines
+from lake.sources.capability import Capability, RawEndpoint
+from lake.sources.decode import decode_inverse_klines, decode_klines
+from lake.sources.market_data import MARKET_DATA, NOT_TO_BE_HAD
 from lake.sources.venue_limits import UNIFIED_LIMITS, UnifiedLimits
 
 _UNIFIED_COLUMNS = ("ts", "open", "high", "low", "close", "volume")
@@ -31,61 +31,6 @@ _KLINE_COLUMNS = (
     "taker_buy_volume",
     "taker_buy_quote_volume",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RawEndpoint:
-    """A venue's own endpoint, asked through ccxt's implicit method.
-
-    Attributes:
-        open_ended: Whether ``startTime`` or ``endTime`` (inclusive) may be left out. Without
-            ``endTime`` an answer reaches past a gap of any length.
-    """
-
-    method: str
-    decode: Decoder
-    time_method: str
-    info_method: str
-    weight: Callable[[int], int]
-    info_weight: int
-    open_ended: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """What a venue can give of one data type, and how it wants to be asked.
-
-    Attributes:
-        page_size: Most candles asked for in one request.
-        settle_after: Candles younger than this may still be corrected.
-        depth_candles: How many of the newest candles can be had; None is without a bound.
-        depth_reason: Why, and where older ones can be had.
-        longest_window: The longest range one request may name.
-        columns: What the rows hold; the rest of the schema is null.
-        rank: Which source wins where two disagree (archives of the vendor rank higher).
-        hole_answers: Answers that must agree before an absent candle is believed absent,
-            where the venue shows a later one.
-        volume_units: What the venue's volume is, per kind of instrument: ``base``, or
-            ``contracts``, which need the contract's size. Absent kinds are refused: their
-            unit is not known.
-    """
-
-    venue: Venue
-    data_type: DataType
-    page_size: int
-    concurrency: int
-    settle_after: timedelta
-    limit: Limit | None
-    columns: tuple[str, ...]
-    rank: int
-    raw: RawEndpoint | None = None
-    timeframes: frozenset[TimeFrame] | None = None
-    depth_candles: int | None = None
-    depth_reason: str = ""
-    longest_window: timedelta | None = None
-    hole_answers: int = 3
-    volume_units: Mapping[InstrumentKind, str] | None = None
-    options: Mapping[str, Any] | None = None
 
 
 _SPOT_TIMEFRAMES = frozenset(TimeFrame)
@@ -180,15 +125,9 @@ def capability(venue: Venue, data_type: DataType) -> Capability:
     """What *venue* can give of *data_type*. Asks no network.
 
     Raises:
-        InvalidRequest: ccxt does not know the venue, or the type is not fetched yet.
+        InvalidRequest: ccxt does not know the venue, or the venue does not give the type;
+            the message says what to do instead.
     """
-    if data_type is not DataType.OHLCV:
-        raise InvalidRequest(
-            f"{data_type} of {venue} was asked for, but only candles (ohlcv) are fetched from "
-            "venues so far. Use --type ohlcv."
-        )
-    if (raw := _RAW.get((venue.name, data_type))) is not None:
-        return raw
     known = ccxt_ids()
     if venue.ccxt_id not in known:
         near = difflib.get_close_matches(venue.ccxt_id, known, n=3, cutoff=0.6)
@@ -196,11 +135,31 @@ def capability(venue: Venue, data_type: DataType) -> Capability:
         raise InvalidRequest(
             f"{venue} is not a venue that ccxt knows. {hint}`lake sources` lists all of them."
         )
-    return _unified(venue, UNIFIED_LIMITS.get(venue.name, UnifiedLimits()))
+    if data_type is DataType.OHLCV:
+        raw = _RAW.get((venue.name, data_type))
+        return raw or _unified(venue, UNIFIED_LIMITS.get(venue.name, UnifiedLimits()))
+    if (entry := MARKET_DATA.get((venue.name, data_type))) is not None:
+        return entry
+    raise InvalidRequest(
+        f"{data_type} of {venue} were asked for, but {refusal(venue, data_type)} "
+        "`lake sources` lists what each venue has."
+    )
 
 
-def capabilities() -> list[Capability]:
+def refusal(venue: Venue, data_type: DataType) -> str:
+    """Why *data_type* cannot be had from *venue*, and the way out; empty where it can be had."""
+    if data_type is DataType.OHLCV or (venue.name, data_type) in MARKET_DATA:
+        return ""
+    return NOT_TO_BE_HAD.get(
+        (venue.name, data_type),
+        "that is not fetched from there so far. Import the vendor's archives (`lake import`).",
+    )
+
+
+def capabilities(data_type: DataType = DataType.OHLCV) -> list[Capability]:
     """Every entry there is: raw ones first, then the other ccxt venues by name."""
+    if data_type is not DataType.OHLCV:
+        return [entry for (_, kind), entry in MARKET_DATA.items() if kind is data_type]
     others = [Venue(name) for name in sorted(ccxt_ids())]
     raw_venues = {venue for venue, _ in _RAW}
     return [

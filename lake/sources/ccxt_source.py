@@ -1,12 +1,12 @@
-"""Candles of one venue over ccxt: the REST source that ingestion talks to.
+"""One venue over ccxt: the REST source that ingestion talks to.
 
 It joins the capability table, the client, the venue's clock, the rate budget and the strict
-window fetch. It stores nothing, and knows no job.
+fetches of each data type. It stores nothing, and knows no job.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -19,12 +19,13 @@ from lake.errors import InvalidRequest, SourceError
 from lake.sources.answers import Ask, Asker, Retry, Rules, first_candle
 from lake.sources.budget import Ledger
 from lake.sources.candles import Sightings, WindowFetch
-from lake.sources.capabilities import Capability, capability
+from lake.sources.capabilities import capability
+from lake.sources.capability import Capability
 from lake.sources.connection import Connection
 from lake.sources.decode import Decoded, decode_unified
+from lake.sources.market_requests import MarketRequests
 from lake.sources.markets import instruments_of
 from lake.sources.transport import COST_SCALE, Call
-
 
 # A hundredth of any venue's window still pays for its heaviest request.
 _LEAST_SHARE = 0.01
@@ -40,6 +41,7 @@ class CcxtSource:
         self._line = line
         self._retry = retry
         self._sightings: dict[Series, Sightings] = {}
+        self._market = MarketRequests(line, retry)
 
     @classmethod
     async def open(
@@ -126,8 +128,11 @@ class CcxtSource:
         """Refuse what the venue cannot give, before anything is fetched.
 
         Raises:
-            InvalidRequest: The timeframe is lacking, or the unit of volume is not known.
+            InvalidRequest: The data type or the timeframe is lacking, or a unit is not known.
         """
+        if series.data_type is not DataType.OHLCV:
+            self._market.check(instrument, series)
+            return
         entry = self._entry
         if (
             not self._line.client.has.get("fetchOHLCV")
@@ -159,6 +164,8 @@ class CcxtSource:
 
     def obtainable(self, series: Series, *, now: datetime) -> tuple[TimeRange | None, str]:
         """The range that the venue can give at all, and why not more (empty: no bound)."""
+        if series.data_type is not DataType.OHLCV:
+            return self._market.obtainable(series, now=now)
         grid, depth = _grid(series), self._entry.depth_candles
         if depth is None:
             return range_or_none(EPOCH, now), ""
@@ -168,7 +175,9 @@ class CcxtSource:
         return range_or_none(start, now), why
 
     def settled_until(self, series: Series, *, now: datetime) -> datetime:
-        """Up to where candles are final at the venue's time *now*; on the grid."""
+        """Up to where rows are final at the venue's time *now*; for candles on the grid."""
+        if series.data_type is not DataType.OHLCV:
+            return self._market.settled_until(series, now=now)
         return _grid(series).floor(now - self._entry.settle_after)
 
     def windows(self, series: Series, window: TimeRange) -> list[TimeRange]:
@@ -220,6 +229,20 @@ class CcxtSource:
             sightings=self._sightings.setdefault(series, Sightings()),
         )
         return await fetch.page()
+
+    def pages(
+        self, instrument: Instrument, series: Series, window: TimeRange
+    ) -> AsyncIterator[Page]:
+        """The trades or settlements of *window*: ascending pages that touch one another.
+
+        Each page ends between two times, so that rows of one ``ts`` are never parted; the
+        last one ends where rows are final (``settled_until``) or with the window. Close the
+        iterator (``contextlib.aclosing``) where it is left early: requests run ahead.
+
+        Raises:
+            SourceError: Something could not be had; pages delivered before are true.
+        """
+        return self._market.trades(instrument, series, window)
 
     # How requests are made.
 

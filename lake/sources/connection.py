@@ -14,7 +14,7 @@ from lake.errors import SourceError
 from lake.sources import transport
 from lake.sources.answers import Retry
 from lake.sources.budget import Budget, Ledger, Limit
-from lake.sources.capabilities import Capability
+from lake.sources.capability import Capability
 from lake.sources.clock import VenueClock
 from lake.sources.errors import Fault, classify
 from lake.sources.transport import COST_SCALE, Call, perform

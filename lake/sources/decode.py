@@ -75,7 +75,7 @@ def decode_klines(body: bytes, instrument: Instrument) -> Decoded:
     Raises:
         SourceError: *body* is not a list of candles (retryable).
     """
-    return Decoded(_klines(body), _raw_rows(body))
+    return Decoded(_klines(body), raw_rows(body))
 
 
 def decode_inverse_klines(body: bytes, instrument: Instrument) -> Decoded:
@@ -88,13 +88,7 @@ def decode_inverse_klines(body: bytes, instrument: Instrument) -> Decoded:
     Raises:
         SourceError: *body* is not a list of candles (retryable).
     """
-    if instrument.contract_size is None:
-        raise SourceError(
-            f"{instrument.id}: its contract size is unknown, so contracts cannot be turned "
-            "into amounts. Nothing was stored.",
-            retryable=False,
-        )
-    table, size = _klines(body), instrument.contract_size
+    table, size = _klines(body), contract_size(instrument)
     contracts = table["volume"].to_numpy() * size
     taker_contracts = table["taker_buy_volume"].to_numpy() * size
     columns = {name: table[name] for name in table.column_names} | {
@@ -103,7 +97,22 @@ def decode_inverse_klines(body: bytes, instrument: Instrument) -> Decoded:
         "taker_buy_volume": table["taker_buy_quote_volume"],
         "taker_buy_quote_volume": pa.array(taker_contracts),
     }
-    return Decoded(pa.table(columns), _raw_rows(body))
+    return Decoded(pa.table(columns), raw_rows(body))
+
+
+def contract_size(instrument: Instrument) -> float:
+    """What one contract is worth.
+
+    Raises:
+        SourceError: It is not known.
+    """
+    if instrument.contract_size is None:
+        raise SourceError(
+            f"{instrument.id}: its contract size is unknown, so contracts cannot be turned "
+            "into amounts. Nothing was stored.",
+            retryable=False,
+        )
+    return instrument.contract_size
 
 
 def decode_unified(candles: Any, scale: float) -> Decoded:
@@ -121,11 +130,11 @@ def decode_unified(candles: Any, scale: float) -> Decoded:
     for row in candles:
         readable = isinstance(row, list | tuple) and len(row) >= 6
         for position, column in enumerate(columns):
-            column.append(_number(row[position]) if readable else None)
+            column.append(as_number(row[position]) if readable else None)
     volumes = [None if each is None else each * scale for each in columns[5]]
     table = pa.table(
         {
-            "ts": pa.array([_integer(each) for each in columns[0]], pa.int64()),
+            "ts": pa.array([as_integer(each) for each in columns[0]], pa.int64()),
             "open": pa.array(columns[1], pa.float64()),
             "high": pa.array(columns[2], pa.float64()),
             "low": pa.array(columns[3], pa.float64()),
@@ -169,7 +178,7 @@ def _klines_one_by_one(body: bytes) -> pa.Table:
         readable = isinstance(row, list) and len(row) == _KLINE_FIELDS
         for position, (name, kind) in enumerate(_KLINE_COLUMNS):
             value = row[position] if readable else None
-            number = _integer(value) if kind is np.int64 else _number(value)
+            number = as_integer(value) if kind is np.int64 else as_number(value)
             columns[position].append(_UNREADABLE.get(name) if number is None else number)
     return pa.table(
         [
@@ -180,14 +189,17 @@ def _klines_one_by_one(body: bytes) -> pa.Table:
     )
 
 
-def _raw_rows(body: bytes) -> Callable[[int], str]:
+def raw_rows(body: bytes) -> Callable[[int], str]:
+    """Gives each row of *body*, a JSON list, as it was written."""
+
     def raw(row: int) -> str:
         return bytes(_RAW_ROWS.decode(body)[row]).decode("utf-8", "replace")
 
     return raw
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
+    """A JSON number or its text as a double; None where it is neither."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -196,8 +208,11 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _integer(value: Any) -> int | None:
-    number = _number(value)
+def as_integer(value: Any) -> int | None:
+    """A JSON whole number or its text, of 64 bits; None where it is neither."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 2**63 else None
+    number = as_number(value)
     if number is None or number != number or abs(number) >= 2**63:
         return None
     return int(number) if number == int(number) else None

@@ -21,13 +21,11 @@ from lake.domain.schemas import OHLCV
 from lake.domain.timeframe import Grid
 from lake.domain.times import SECOND_US, from_us, iso, to_us
 from lake.errors import SchemaMismatch
+from lake.sources.units_of_time import NO_TIME, times_us
 
 _PRICES = ("open", "high", "low", "close")
 _REQUIRED = ("ts", *_PRICES, "volume")
 _AMOUNTS = ("quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")
-_NO_TIME = np.iinfo(np.int64).min
-# Datetimes reach from 1970 to 2286 here, the span in which units of time cannot be confused.
-_LAST_US = 10**16
 # A venue's last instant of a candle is 1 ms (or 1 us) before the next one opens.
 _CLOSE_TICK_US = 1_000
 
@@ -88,9 +86,9 @@ def validate_candles(
     if table.num_rows == 0:
         return Checked(OHLCV.schema.empty_table())
     table = table.combine_chunks()
-    ts = _times_us(table["ts"])
+    ts = times_us(table["ts"])
     following = _next_us(ts, grid)
-    closes = _times_us(table["close_time"]) if "close_time" in table.column_names else None
+    closes = times_us(table["close_time"]) if "close_time" in table.column_names else None
     closed_us = to_us(closed_before)
     running = (following > closed_us) & (ts <= _next_us(np.array([closed_us]), grid)[0])
     if not running.any() and _is_flawless(table, ts, following, closes, grid, window, closed_us):
@@ -155,24 +153,6 @@ def _is_flawless(
     return closes is None or bool(((closes >= ts) & (closes <= following)).all())
 
 
-def _times_us(column: pa.ChunkedArray) -> _Array:
-    """Microseconds of a time column; nulls and impossible numbers become ``_NO_TIME``."""
-    is_timestamp = pa.types.is_timestamp(column.type)
-    if column.null_count == 0 and column.type == pa.int64():
-        plain: _Array = column.to_numpy()
-        if len(plain) and plain.min() >= 10**10 and plain.max() < 10**13:
-            return np.asarray(plain * 1_000)  # the common case: all milliseconds
-    numbers = (column.cast(pa.timestamp("us")) if is_timestamp else column).cast(pa.int64())
-    values: _Array = numbers.fill_null(_NO_TIME).to_numpy()
-    scaled = values.copy()
-    if not is_timestamp:
-        scaled[values < 10**10] *= SECOND_US
-        scaled[(values >= 10**10) & (values < 10**13)] *= 1_000
-        scaled[values >= 10**16] //= 1_000
-    scaled[(values <= 0) | (scaled >= _LAST_US)] = _NO_TIME
-    return scaled
-
-
 def _next_us(ts: _Array, grid: Grid) -> _Array:
     """Open time of the candle after the one that contains each moment."""
     step = grid.timeframe.step_us
@@ -209,7 +189,7 @@ def _reasons(
     """Why rows are wrong, most telling reason first, each with the rows it holds for."""
     prices = {name: _floats(table, name) for name in _PRICES}
     volume = _floats(table, "volume")
-    timed = ts != _NO_TIME
+    timed = ts != NO_TIME
     found: list[tuple[str, _Array]] = [("no readable time", ~timed)]
     found.append(("opens in the future", timed & (following > closed_us)))
     found.append((f"off the {grid.timeframe} grid", timed & ~_is_open(ts, grid)))
@@ -232,7 +212,7 @@ def _reasons(
     found.append(("high < open or close", high < np.maximum(prices["open"], prices["close"])))
     found.append(("low > open or close", low > np.minimum(prices["open"], prices["close"])))
     if closes is not None:
-        odd = (closes != _NO_TIME) & ((closes < ts) | (closes > following))
+        odd = (closes != NO_TIME) & ((closes < ts) | (closes > following))
         found.append((f"close time is not within {grid.timeframe}", timed & odd))
     return found
 
@@ -265,7 +245,7 @@ def _rejected(
     found = []
     for row in np.flatnonzero(wrong).tolist():
         reason = next(name for name, mask in reasons if mask[row])
-        moment = from_us(int(ts[row])) if ts[row] != _NO_TIME else None
+        moment = from_us(int(ts[row])) if ts[row] != NO_TIME else None
         found.append(Rejected(moment, reason, _raw(table, raw, row)))
     return found
 
@@ -281,7 +261,7 @@ def _notes(ts: _Array, following: _Array, closes: _Array | None) -> tuple[Note, 
         return ()
     # Times in whole seconds end a second before the next candle opens.
     tick = SECOND_US if (closes % SECOND_US == 0).all() else _CLOSE_TICK_US
-    early = (closes != _NO_TIME) & (closes + tick < following)
+    early = (closes != NO_TIME) & (closes + tick < following)
     return tuple(
         Note(from_us(int(ts[row])), "early_close", f"closed at {iso(from_us(int(closes[row])))}")
         for row in np.flatnonzero(early).tolist()

@@ -18,9 +18,21 @@ def test_an_unknown_venue_is_refused_with_near_names_and_no_network() -> None:
         capability(Venue("binanse"), DataType.OHLCV)
 
 
-def test_types_that_are_not_fetched_yet_are_refused_by_name() -> None:
-    with pytest.raises(InvalidRequest, match="trades of BINANCE"):
-        capability(Venue("binance"), DataType.TRADES)
+@pytest.mark.parametrize(
+    ("venue", "kind", "way_out"),
+    [
+        ("bybit", DataType.TRADES, "archives"),
+        ("hyperliquid", DataType.TRADES, "record it live"),
+        ("kucoin", DataType.TRADES, "archives"),
+        ("binance", DataType.FUNDING_RATES, "BINANCEUSDM"),
+        ("bitso", DataType.ORDERBOOK, "lake sources"),
+    ],
+)
+def test_what_a_venue_does_not_give_is_refused_with_the_way_out(
+    venue: str, kind: DataType, way_out: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=f"{kind} of {venue.upper()}.*{way_out}"):
+        capability(Venue(venue), kind)
 
 
 def test_ids_are_those_of_the_installed_ccxt() -> None:
