@@ -97,9 +97,7 @@ def decode_funding(body: bytes, instrument: Instrument) -> Decoded:
     marks = [row.get("markPrice") for row in rows]
     table = pa.table(
         {
-            "settled_at": pa.array(
-                [as_integer(row.get("fundingTime")) for row in rows], pa.int64()
-            ),
+            "settled_at": pa.array(times, pa.int64()),
             "funding_rate": pa.array(
                 [as_number(row.get("fundingRate")) for row in rows], pa.float64()
             ),

@@ -6,7 +6,7 @@ fetches of each data type. It stores nothing, and knows no job.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -29,6 +29,8 @@ from lake.sources.transport import COST_SCALE, Call
 
 # A hundredth of any venue's window still pays for its heaviest request.
 _LEAST_SHARE = 0.01
+
+DEFAULT_DEPTH = 20
 
 
 class CcxtSource:
@@ -192,6 +194,8 @@ class CcxtSource:
 
     def cost(self, series: Series, window: TimeRange) -> tuple[int, int]:
         """Requests and weight that *window* takes, when nothing goes wrong."""
+        if series.data_type is not DataType.OHLCV:
+            return self._market.cost(series, window)
         pieces = self.windows(series, window)
         if (raw := self._entry.raw) is None:
             return len(pieces), len(pieces) * COST_SCALE
@@ -203,11 +207,13 @@ class CcxtSource:
         return self._line.budget.seconds(weight)
 
     async def first_available(self, instrument: Instrument, series: Series) -> datetime | None:
-        """The open of the venue's first candle; None where it has none or cannot say.
+        """The time of the venue's first candle or trade; None where it has none or cannot say.
 
         Raises:
             SourceError: The venue did not answer, or never twice the same.
         """
+        if series.data_type is not DataType.OHLCV:
+            return await self._market.first_available(instrument, series)
         rules = self._rules(series)
         if not rules.open_ended:
             return None
@@ -232,7 +238,7 @@ class CcxtSource:
 
     def pages(
         self, instrument: Instrument, series: Series, window: TimeRange
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         """The trades or settlements of *window*: ascending pages that touch one another.
 
         Each page ends between two times, so that rows of one ``ts`` are never parted; the
@@ -242,7 +248,27 @@ class CcxtSource:
         Raises:
             SourceError: Something could not be had; pages delivered before are true.
         """
-        return self._market.trades(instrument, series, window)
+        return self._market.pages(instrument, series, window)
+
+    async def book(self, instrument: Instrument, depth: int) -> Page:
+        """The order book as it is now, *depth* levels a side: the page of one instant.
+
+        A book that stays unordered or crossed is in ``Page.rejected`` instead.
+
+        Raises:
+            InvalidRequest: The venue gives no books so deep.
+            SourceError: It could not be had.
+        """
+        return await self._market.book(instrument, depth)
+
+    def variant(self, series: Series, *, depth: int = DEFAULT_DEPTH) -> str | None:
+        """What a series from here holds and may not be mixed with; None where nothing can be.
+
+        ``aggregate/venue`` for trades (kind, and whose ids), ``rest/20`` for books.
+        """
+        if series.data_type is DataType.OHLCV:
+            return None
+        return self._market.variant(series, depth)
 
     # How requests are made.
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import datetime
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime, timedelta
 
 from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Series, expiry_of
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Page
-from lake.domain.times import EPOCH
+from lake.domain.times import EPOCH, from_us
 from lake.errors import InvalidRequest
 from lake.sources.answers import Retry
+from lake.sources.books import snapshot
 from lake.sources.capabilities import capability
 from lake.sources.capability import Capability, RowsEndpoint
 from lake.sources.connection import Connection
 from lake.sources.cursor import Cursor
 from lake.sources.decode import Decoded
+from lake.sources.funding_walk import FundingWalk
 from lake.sources.trade_answers import AskTrades, TradeAsker
-from lake.sources.trade_border import TradeMap
+from lake.sources.trade_border import BorderSearch, TradeMap
 from lake.sources.trade_walk import TradeWalk
 from lake.sources.transport import Call
 
@@ -73,33 +76,107 @@ class MarketRequests:
         """Up to where rows are final at the venue's time *now*."""
         return now - capability(series.venue, series.data_type).settle_after
 
-    async def trades(
+    def variant(self, series: Series, depth: int) -> str | None:
+        """What a series from here holds and must not be mixed with; None: nothing to mix."""
+        entry = capability(series.venue, series.data_type)
+        return None if entry.variant is None else entry.variant.format(depth=depth)
+
+    def cost(self, series: Series, window: TimeRange) -> tuple[int, int]:
+        """Requests and weight for *window*, as far as they can be told before asking."""
+        entry, rows = _entry(series)
+        count = 1
+        if series.data_type is DataType.FUNDING_RATES:
+            # As if settled hourly, which is the most there is.
+            count += int(window.duration / timedelta(hours=entry.page_size))
+        elif (known := self._maps.get(series)) is not None:
+            count += known.count(window) // entry.page_size
+        return count, count * rows.weight(entry.page_size)
+
+    async def first_available(self, instrument: Instrument, series: Series) -> datetime | None:
+        """The time of the venue's first trade; None where there is none, or it cannot be told.
+
+        Raises:
+            SourceError: The venue did not answer, or never twice the same.
+        """
+        if series.data_type is not DataType.TRADES or _entry(series)[0].depth is not None:
+            return None
+        known = self._maps.setdefault(series, TradeMap())
+        entry, _ = _entry(series)
+        search = BorderSearch(self._asker(instrument, series), known, page_size=entry.page_size)
+        if await search.first_at(1) is None:
+            return None
+        _, first = known.around(1)
+        return None if first is None else from_us(first[1])
+
+    async def pages(
         self, instrument: Instrument, series: Series, window: TimeRange
-    ) -> AsyncIterator[Page]:
-        """The trades of *window*, page by page.
+    ) -> AsyncGenerator[Page, None]:
+        """The trades or settlements of *window*, page by page.
 
         Raises:
             SourceError: They could not be had; pages delivered before are true.
         """
         entry, rows = _entry(series)
         now = await self._line.server_time()
-        asker = TradeAsker(
+        settled = self.settled_until(series, now=now)
+        walk: TradeWalk | FundingWalk
+        if series.data_type is DataType.TRADES:
+            walk = TradeWalk(
+                self._asker(instrument, series),
+                window,
+                self._maps.setdefault(series, TradeMap()),
+                page_size=entry.page_size,
+                concurrency=entry.concurrency,
+                now=now,
+                settled=settled,
+            )
+        else:
+            walk = FundingWalk(
+                self._ask(instrument, series, rows),
+                window,
+                retry=self._retry,
+                page_size=entry.page_size,
+                clock=self._line.server_time,
+                now=now,
+                settled=settled,
+                whole_seconds=rows.whole_seconds,
+            )
+        async with aclosing(walk.pages()) as pages:
+            async for page in pages:
+                yield page
+
+    async def book(self, instrument: Instrument, depth: int) -> Page:
+        """The book as it is now, *depth* levels a side.
+
+        Raises:
+            InvalidRequest: The venue gives no books so deep.
+            SourceError: It could not be had.
+        """
+        entry, rows = _entry(Series(DataType.ORDERBOOK, instrument.id))
+        offered = rows.levels or (depth,)
+        if not 1 <= depth <= entry.page_size:
+            raise InvalidRequest(
+                f"A book of {depth} levels of {instrument.id} was asked for, but {entry.venue} "
+                f"gives 1 to {entry.page_size}. Choose --depth within that."
+            )
+        levels = next(each for each in offered if each >= depth)
+        ask = self._ask(instrument, Series(DataType.ORDERBOOK, instrument.id), rows)
+        return await snapshot(
+            lambda: ask(Cursor(levels)),
+            depth=depth,
+            retry=self._retry,
+            clock=self._line.server_time,
+            whole_seconds=rows.whole_seconds,
+        )
+
+    def _asker(self, instrument: Instrument, series: Series) -> TradeAsker:
+        _, rows = _entry(series)
+        return TradeAsker(
             self._ask(instrument, series, rows),
             retry=self._retry,
             now=self._line.server_time,
             whole_seconds=rows.whole_seconds,
         )
-        walk = TradeWalk(
-            asker,
-            window,
-            self._maps.setdefault(series, TradeMap()),
-            page_size=entry.page_size,
-            concurrency=entry.concurrency,
-            now=now,
-            settled=self.settled_until(series, now=now),
-        )
-        async for page in walk.pages():
-            yield page
 
     def _ask(self, instrument: Instrument, series: Series, rows: RowsEndpoint) -> AskTrades:
         what = f"{_NAMES[series.data_type]} of {instrument.id}"

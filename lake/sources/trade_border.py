@@ -7,8 +7,13 @@ there is no id.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
+from datetime import timedelta
 
-from lake.domain.times import from_us, iso
+import pyarrow as pa
+
+from lake.domain.ranges import TimeRange
+from lake.domain.times import from_us, iso, to_us
 from lake.errors import SourceError
 from lake.sources.cursor import Cursor
 from lake.sources.trade_answers import (
@@ -38,6 +43,16 @@ class TradeMap:
         for at in {0, len(answer.ids) - 1}:
             self.put(int(answer.ids[at]), int(answer.ts_us[at]))
 
+    def learn_border(self, tables: Sequence[pa.Table], us: int) -> None:
+        """Take over the trades on both sides of *us*, where the next window's search begins."""
+        for rows in tables:
+            late = rows["ts"].cast(pa.int64()).to_numpy() >= us
+            if late.any():
+                at = int(late.argmax())
+                for row in {max(0, at - 1), at}:
+                    self.put(rows["trade_id"][row].as_py(), rows["ts"][row].value)
+                return
+
     def put(self, number: int, ts_us: int) -> None:
         anchor = (number, ts_us)
         at = bisect_left(self._anchors, anchor)
@@ -52,6 +67,14 @@ class TradeMap:
         at = bisect_left(self._anchors, us, key=lambda anchor: anchor[1])
         before = self._anchors[at - 1] if at else None
         return before, self._anchors[at] if at < len(self._anchors) else None
+
+    def count(self, window: TimeRange) -> int:
+        """About how many trades *window* has, by what is known so far; 0 where nothing is."""
+        (start, _), (_, end) = self.around(to_us(window.start)), self.around(to_us(window.end))
+        if start is None or end is None:
+            return 0
+        share = window.duration / timedelta(microseconds=max(1, end[1] - start[1]))
+        return int((end[0] - start[0]) * min(1.0, share))
 
     @property
     def last_id(self) -> int:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -131,7 +131,7 @@ class TradeWalk:
         self._ahead: deque[tuple[int, asyncio.Task[TradeAnswer]]] = deque()
         self._width = 1
 
-    async def pages(self) -> AsyncIterator[Page]:
+    async def pages(self) -> AsyncGenerator[Page, None]:
         """Ascending, touching pages over the window, up to where trades are final.
 
         Raises:
@@ -165,6 +165,7 @@ class TradeWalk:
         yield self._last(held, reaches_past=held.last_us >= stop_us)
 
     def _last(self, held: _Held, *, reaches_past: bool) -> Page:
+        self._map.learn_border(held.tables, self._end_us - DISORDER_US)
         if reaches_past:
             return self._page(held, self._end_us, self._end_us)
         # Trades of the last moment seen may have siblings that were not shown yet.
