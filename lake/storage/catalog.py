@@ -66,25 +66,43 @@ class Catalog(Instruments):
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         super().__init__(database, clock)
 
-    def ensure_series(self, series: Series, origin: str, *, accept_origin: bool = False) -> None:
-        """Make *series* known, once. Its origin is the first that it was given.
+    def ensure_series(
+        self,
+        series: Series,
+        origin: str,
+        *,
+        accept_origin: bool = False,
+        variant: str | None = None,
+    ) -> None:
+        """Make *series* known, once. Origin and variant are the first that it was given.
 
         Args:
             series: The series.
             origin: ``venue``, the base URL that answers instead, or the name of a generator.
             accept_origin: The caller vouches that *origin* mirrors the series' own.
+            variant: What its rows may not be mixed with others of (``aggregate/venue``,
+                ``rest/20``); None where the data type knows no variants.
 
         Raises:
-            InvalidRequest: The series is held with rows of another origin.
+            InvalidRequest: The series is held with rows of another origin or variant.
         """
+        key = series_key(series)
         held = self.series_info(series)
-        if held is None:
+        if held is None or (held.variant is None and variant is not None):
             with self._database.writing() as transaction:
                 transaction.run(
                     "insert into series (data_type, venue, instrument, timeframe, origin, "
-                    "created_at) values ($data_type, $venue, $instrument, $timeframe, $origin, "
-                    "$created_at) on conflict do nothing",
-                    series_key(series) | {"origin": origin, "created_at": to_us(self._clock())},
+                    "variant, created_at) values ($data_type, $venue, $instrument, $timeframe, "
+                    "$origin, $variant, $created_at) on conflict do nothing",
+                    key
+                    | {"origin": origin, "variant": variant, "created_at": to_us(self._clock())},
+                )
+                # Only a series without rows may still become one of some variant.
+                transaction.run(
+                    "update series set variant = $variant where variant is null and "
+                    f"{WHERE_SERIES} and not exists (select 1 from partitions "
+                    "where partitions.series_id = series.series_id)",
+                    key | {"variant": variant},
                 )
             held = self.series_info(series)
             assert held is not None
@@ -94,22 +112,22 @@ class Catalog(Instruments):
                 f"{_origin_text(origin)} would be mixed with them. Use another lake (--data), or "
                 "say --accept-base-url if the one mirrors the other."
             )
+        if held.variant != variant:
+            raise InvalidRequest(
+                f"{series} is held as {_variant_text(held.variant)}; rows that are "
+                f"{_variant_text(variant)} would stand for the same events a second time. Use "
+                "another lake for them (--data), or the source that gave those held "
+                "(`lake sources` shows what each gives)."
+            )
 
     def series(self) -> list[SeriesInfo]:
         """Every series, by data type, venue, instrument and timeframe."""
-        rows = self._database.read(
-            f"select origin, retained_from, wanted_start, wanted_end, {SERIES_COLUMNS} from series "
-            "order by data_type, venue, instrument, timeframe"
-        )
+        rows = self._database.read(f"{_SERIES} order by data_type, venue, instrument, timeframe")
         return [_series_info(row) for row in rows]
 
     def series_info(self, series: Series) -> SeriesInfo | None:
         """What is known of *series*; None when it is not held."""
-        row = self._database.read_one(
-            f"select origin, retained_from, wanted_start, wanted_end, {SERIES_COLUMNS} from series "
-            f"where {WHERE_SERIES}",
-            series_key(series),
-        )
+        row = self._database.read_one(f"{_SERIES} where {WHERE_SERIES}", series_key(series))
         return None if row is None else _series_info(row)
 
     def note_wanted(self, series: Series, wanted: TimeRange) -> None:
@@ -243,6 +261,9 @@ class Catalog(Instruments):
         ]
 
 
+_SERIES = (
+    f"select origin, variant, retained_from, wanted_start, wanted_end, {SERIES_COLUMNS} from series"
+)
 _PARTITIONS = (
     "select path, rows, min_ts, max_ts, bytes, sha256, schema_version, generation, gap_runs, "
     "missing, job_id, written_at from partitions"
@@ -268,12 +289,18 @@ def _partition_info(row: tuple[Any, ...]) -> PartitionInfo:
 
 
 def _series_info(row: tuple[Any, ...]) -> SeriesInfo:
-    origin, retained_from, wanted_start, wanted_end, *names = row
+    origin, variant, retained_from, wanted_start, wanted_end, *names = row
     wanted = None
     if wanted_start is not None and wanted_end is not None:
         wanted = TimeRange(from_us(wanted_start), from_us(wanted_end))
-    return SeriesInfo(series_of(tuple(names)), origin, moment_or_none(retained_from), wanted)
+    return SeriesInfo(
+        series_of(tuple(names)), origin, moment_or_none(retained_from), wanted, variant
+    )
 
 
 def _origin_text(origin: str) -> str:
     return "the venue itself" if origin == "venue" else origin
+
+
+def _variant_text(variant: str | None) -> str:
+    return "of no stated variant" if variant is None else variant

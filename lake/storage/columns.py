@@ -15,6 +15,9 @@ from lake.domain.timeframe import Grid
 from lake.domain.times import from_us
 from lake.errors import SchemaMismatch
 
+# Odd, so that no two integers meet by it alone (the golden ratio's bits).
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -67,6 +70,15 @@ def require_rows(table: pa.Table, spec: RowSpec, window: TimeRange) -> pa.Table:
                 f"Rows for {window} lack {field.name} in {rows[field.name].null_count} of "
                 f"{rows.num_rows} rows, which {spec.data_type} must have. Nothing was stored."
             )
+    if "ts" not in spec.key and rows.num_rows:
+        named = np.zeros(rows.num_rows, np.bool_)
+        for name in spec.key:
+            named |= _valid(rows[name])
+        if not named.all():
+            raise SchemaMismatch(
+                f"{int((~named).sum())} of {rows.num_rows} rows for {window} have none of "
+                f"{', '.join(spec.key)}, so they cannot be told apart. Nothing was stored."
+            )
     if rows.num_rows:
         bounds = pc.min_max(rows["ts"])
         low, high = bounds["min"].as_py(), bounds["max"].as_py()
@@ -90,12 +102,34 @@ def is_increasing(values: Ints) -> bool:
 
 def sort_rows(table: pa.Table, spec: RowSpec) -> pa.Table:
     """*table* by ``ts``, then key, nulls last; untouched where it is in order already."""
-    moments = micros(table["ts"])
-    if is_increasing(moments):
+    if is_sorted(table, spec):
         return table
     if spec.sort_order == ("ts",):
-        return table.take(np.argsort(moments, kind="stable"))
+        return table.take(np.argsort(micros(table["ts"]), kind="stable"))
     return table.sort_by([(name, "ascending") for name in spec.sort_order])
+
+
+def is_sorted(table: pa.Table, spec: RowSpec) -> bool:
+    """Whether *table* is by ``ts``, then key; said of few mixed keys only after sorting them."""
+    tied = np.ones(max(table.num_rows - 1, 0), np.bool_)
+    for name in spec.sort_order:
+        column = table[name]
+        if not tied.any() or column.null_count == len(column):
+            continue
+        before, after = column.slice(0, len(column) - 1), column.slice(1)
+        if column.null_count:
+            # Nulls come last: where both differ in that, the null must be the second.
+            here, there = _valid(before), _valid(after)
+            if (tied & ~here & there).any():
+                return False
+            greater = _true(pc.greater(before, after))
+            equal = _true(pc.equal(before, after)) | (~here & ~there)
+        else:
+            greater, equal = _true(pc.greater(before, after)), _true(pc.equal(before, after))
+        if (tied & greater).any():
+            return False
+        tied &= equal
+    return True
 
 
 def key_codes(table: pa.Table, spec: RowSpec) -> Ints:
@@ -115,6 +149,33 @@ def key_codes(table: pa.Table, spec: RowSpec) -> Ints:
     return codes
 
 
+def key_marks(table: pa.Table, spec: RowSpec) -> Ints:
+    """One integer per row, equal where keys are, in all tables of this process.
+
+    Different keys have different marks where keys are integers; of texts two may agree, once
+    in 2**64, so what a match of marks decides has to look at the keys as well.
+    """
+    marks = np.zeros(table.num_rows, np.uint64)
+    for name in spec.key:
+        column = table[name]
+        if column.null_count == len(column):
+            continue
+        if _is_integral(column.type):
+            values = pc.fill_null(column.cast(pa.int64()), 0).to_numpy().astype(np.uint64)
+        else:
+            texts = ("" if each is None else each for each in column.to_pylist())
+            values = np.fromiter(map(hash, texts), np.int64, len(column)).astype(np.uint64)
+            values[~_valid(column)] = 0
+        marks = marks * _MIX + values
+    return marks.view(np.int64)
+
+
+def same_keys(one: pa.Table, other: pa.Table, spec: RowSpec) -> Bools:
+    """Whether the rows at each place have the same key, null equal to null."""
+    difference = compare(one.select(list(spec.key)), other.select(list(spec.key)))
+    return ~difference.any
+
+
 def compare(one: pa.Table, other: pa.Table) -> Difference:
     """How each row of *other* differs from the row at its place in *one*."""
     count = one.num_rows
@@ -132,13 +193,12 @@ def compare(one: pa.Table, other: pa.Table) -> Difference:
     return Difference(anything | contradicts, contradicts, loses)
 
 
-def absent_runs(rows: pa.Table, grid: Grid) -> tuple[tuple[TimeRange, ...], int]:
-    """The maximal runs of candles that are missing between the first and the last of *rows*.
+def absent_runs(moments: Ints, grid: Grid) -> tuple[tuple[TimeRange, ...], int]:
+    """The maximal runs of candles that are missing between the first and last of *moments*.
 
     Returns:
         The runs, ascending, and how many candles they lack together.
     """
-    moments = micros(rows["ts"])
     step = grid.timeframe.step_us
     if step is None:
         following = np.array([grid.next_us(int(moment)) for moment in moments], np.int64)
@@ -177,9 +237,20 @@ def _equal_lists(mine: pa.Array, theirs: pa.Array) -> Bools:
     return equal
 
 
-def _valid(column: pa.Array) -> Bools:
-    valid: Bools = column.is_valid().to_numpy(zero_copy_only=False)
-    return valid
+def _valid(column: pa.Array | pa.ChunkedArray) -> Bools:
+    return _true(column.is_valid())
+
+
+def _true(flags: pa.Array | pa.ChunkedArray) -> Bools:
+    """Flags for numpy; null is false."""
+    if flags.null_count:
+        flags = pc.fill_null(flags, False)
+    if isinstance(flags, pa.ChunkedArray):
+        flags = flags.combine_chunks()
+    if isinstance(flags, pa.ChunkedArray):  # what no chunk at all comes to
+        return np.zeros(0, np.bool_)
+    found: Bools = flags.to_numpy(zero_copy_only=False)
+    return found
 
 
 def _is_integral(kind: pa.DataType) -> bool:

@@ -9,21 +9,26 @@ guarantee.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from lake.domain.coverage import Coverage
 from lake.domain.jobs import Lease
 from lake.domain.schemas import ROW_SPECS, RowSpec
 from lake.errors import InvalidRequest, StorageError
 from lake.storage import coverage as stored_coverage
-from lake.storage import merge, parquet
+from lake.storage import parquet
 from lake.storage.catalog import series_id_of
+from lake.storage.change import Base, CommitResult, Overtaken, PartitionCommit
 from lake.storage.columns import require_rows
-from lake.storage.parquet import Held
+from lake.storage.merging import Merging
+from lake.storage.parquet import StoredFile
 from lake.storage.points import reached
-from lake.storage.publish import Base, CommitResult, Overtaken, PartitionCommit, Publication
+from lake.storage.publish import Publication
 from lake.storage.reconcile import roll_forward
 
 if TYPE_CHECKING:
@@ -36,12 +41,13 @@ _MAX_MERGES = 100
 
 
 def commit(storage: Storage, change: PartitionCommit, lease: Lease) -> CommitResult:
-    """Publish *change* for the job of *lease*.
+    """Publish *change* for the job of *lease*, in bounded memory however large the file is.
 
     When it returns, everything in it is on the disk for good; when it raises, nothing of it is
     visible, or all of it is and start-up records it.
 
     Raises:
+        InvalidRequest: The rows can be iterated only once, or lie outside of the partition.
         LeaseLost: Another worker has the job now.
         SchemaMismatch: The rows are not what the partition holds.
         SeriesNotFound: ``ensure_series`` was not called.
@@ -55,7 +61,13 @@ def commit(storage: Storage, change: PartitionCommit, lease: Lease) -> CommitRes
             raise InvalidRequest(f"{change.replace} is outside of {change.partition.path}.")
         window = inside
         change = replace(change, replace=inside)
-    change = replace(change, rows=require_rows(change.rows, spec, window))
+    if isinstance(change.rows, pa.Table):
+        change = replace(change, rows=require_rows(change.rows, spec, window))
+    elif isinstance(change.rows, Iterator):
+        raise InvalidRequest(
+            f"The rows for {change.partition.path} can be read only once, but have to be merged "
+            "again when another writer is quicker. Give an iterable that starts anew each time."
+        )
     reached("commit.begun")
     with storage.turn(change.partition.path):
         for _ in range(_MAX_MERGES):
@@ -70,67 +82,99 @@ def commit(storage: Storage, change: PartitionCommit, lease: Lease) -> CommitRes
 def _attempt(
     storage: Storage, change: PartitionCommit, lease: Lease, spec: RowSpec
 ) -> CommitResult:
-    base = _read_base(storage, change, spec)
-    merged = _merged(change, base, spec)
+    path = storage.parquet / change.partition.path
+    known = _Known.read(storage, change)
+    with parquet.opened(path) as file:
+        footer = None if file is None else file.footer
+        on_disk = 0 if footer is None else footer.generation
+        if on_disk > known.generation:
+            roll_forward(storage, change.partition)
+            raise Overtaken
+        if on_disk < known.generation:
+            raise parquet.behind(path, footer)
+        base = Base(
+            known.generation, known.sha256, footer, known.coverage, known.origin, known.variant
+        )
+        publication = Publication(
+            storage, change, lease, spec, base, _claims(storage, change, lease), storage.clock()
+        )
+        if not _brings_rows(change):
+            # Claims alone need no rows, however large the file is.
+            reached("commit.merged")
+            return publication.lay_claims()
+        merging = Merging(change, spec, known.coverage, storage.sizes)
+        if _is_large(storage, change.rows, file):
+            if file is not None and file.digest().sha256 != known.sha256:
+                raise parquet.altered(path)
+            reached("commit.merged")
+            return publication.stream(
+                merging.slice_by_slice(file),
+                checks_keys=not isinstance(change.rows, pa.Table) and "ts" not in spec.key,
+            )
+        held = None if file is None else file.held(spec)
+        if held is not None and held.sha256 != known.sha256:
+            # Merging from it would give wrong rows a new, valid digest.
+            raise parquet.altered(path)
+    merged = merging.whole(None if held is None else held.rows)
     reached("commit.merged")
-    now = storage.clock()
-    claims = [
+    if not merged.alters:
+        return publication.lay_claims(merged.notes)
+    return publication.write(merged)
+
+
+def _brings_rows(change: PartitionCommit) -> bool:
+    if change.replace is not None or not isinstance(change.rows, pa.Table):
+        return True
+    return bool(change.rows.num_rows)
+
+
+def _is_large(
+    storage: Storage, rows: pa.Table | Iterable[pa.Table], file: StoredFile | None
+) -> bool:
+    if not isinstance(rows, pa.Table):
+        return True
+    held = 0 if file is None else file.decoded_bytes
+    return bool(held + rows.nbytes > storage.sizes.whole_bytes)
+
+
+def _claims(storage: Storage, change: PartitionCommit, lease: Lease) -> list[Coverage]:
+    confirmed_at = change.confirmed_at or storage.clock()
+    return [
         Coverage(
             range=claim.range,
             basis=claim.basis,
             source=change.tag.name,
             source_rank=change.tag.rank,
             job_id=lease.job_id,
-            confirmed_at=change.confirmed_at or now,
+            confirmed_at=confirmed_at,
             evidence=claim.evidence,
         )
         for claim in change.claims
     ]
-    writer = Publication(storage, change, lease, spec, base, merged, claims, now)
-    return writer.write() if merged.alters else writer.lay_claims()
 
 
-def _read_base(storage: Storage, change: PartitionCommit, spec: RowSpec) -> Base:
-    """The file as it is, and what the catalog says of it; brought into step if need be."""
-    partition = change.partition
-    path = storage.parquet / partition.path
-    # The catalog before the file: a file only ever moves ahead.
-    with storage.database.reading() as transaction:
-        series_id = series_id_of(transaction, partition.series)
-        known = transaction.row(
-            "select generation, sha256 from partitions where path = ?", (partition.path,)
-        )
-        origin = transaction.row("select origin from series where series_id = ?", (series_id,))
-        covered = stored_coverage.touching(transaction, series_id, partition.range)
-    assert origin is not None
-    generation, sha256 = (0, None) if known is None else known
-    held: Held | None = None
-    if change.rows.num_rows or change.replace is not None:
-        held = parquet.read_held(path, spec)
-        footer = None if held is None else held.footer
-    else:
-        # Claims alone need no rows, however large the file is.
-        footer = parquet.read_footer(path)
-    on_disk = 0 if footer is None else footer.generation
-    if on_disk > generation:
-        roll_forward(storage, partition)
-        raise Overtaken
-    if on_disk < generation:
-        raise parquet.behind(path, footer)
-    if held is not None and held.sha256 != sha256:
-        # Merging from it would give wrong rows a new, valid digest.
-        raise parquet.altered(path)
-    return Base(generation, sha256, footer, None if held is None else held.rows, covered, origin[0])
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the catalog says of the partition. Read before the file: that only moves ahead."""
 
+    generation: int
+    sha256: str | None
+    coverage: list[Coverage]
+    origin: str
+    variant: str | None
 
-def _merged(change: PartitionCommit, base: Base, spec: RowSpec) -> merge.Merged:
-    if change.replace is not None:
-        return merge.replace(base.rows, change.rows, spec, change.replace)
-    return merge.merge(
-        base.rows,
-        change.rows,
-        spec,
-        rank=change.tag.rank,
-        source=change.tag.name,
-        coverage=base.coverage,
-    )
+    @classmethod
+    def read(cls, storage: Storage, change: PartitionCommit) -> _Known:
+        partition = change.partition
+        with storage.database.reading() as transaction:
+            series_id = series_id_of(transaction, partition.series)
+            known = transaction.row(
+                "select generation, sha256 from partitions where path = ?", (partition.path,)
+            )
+            series = transaction.row(
+                "select origin, variant from series where series_id = ?", (series_id,)
+            )
+            covered = stored_coverage.touching(transaction, series_id, partition.range)
+        assert series is not None
+        generation, sha256 = (0, None) if known is None else known
+        return cls(generation, sha256, covered, *series)

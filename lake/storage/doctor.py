@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from lake.domain.jobs import JobState
 from lake.domain.partitions import Partition
 from lake.domain.schemas import ROW_SPECS
 from lake.domain.times import to_us
 from lake.errors import InvalidRequest, ReadOnlyLake, SchemaMismatch
 from lake.storage import parquet
-from lake.storage.columns import is_increasing, key_codes, micros, require_rows, sort_rows
+from lake.storage.columns import require_rows
 from lake.storage.parquet import DamagedFile
 from lake.storage.rebuild import parquet_files
 from lake.storage.reconcile import catch_up, reconcile, take_away
-from lake.storage.recording import forget_partition, gaps_of, set_aside
-from lake.storage.records import PartitionInfo
+from lake.storage.recording import forget_partition, set_aside
+from lake.storage.records import PartitionInfo, us_or_none
+from lake.storage.scan import OrderScan, RowScan, keys_are_unique
 
 if TYPE_CHECKING:
     from lake.storage.connection import Transaction
@@ -197,25 +196,36 @@ def _problem_of(storage: Storage, info: PartitionInfo, *, deep: bool) -> _Proble
 
 def _inner_problem(path: Path, info: PartitionInfo) -> _Problem | None:
     spec = ROW_SPECS[info.partition.series.data_type]
+    seen, order = RowScan(info.partition), OrderScan(spec)
     try:
-        held = parquet.read_held(path, spec)
-        if held is None:
-            return _Problem("missing, though the catalog has it", _REFETCH, _forget)
-        require_rows(held.rows, spec, info.partition.range)
+        with parquet.opened(path) as file:
+            if file is None:
+                return _Problem("missing, though the catalog has it", _REFETCH, _forget)
+            if file.footer.generation != info.generation:
+                return None  # replaced since; the next look sees the new one
+            if file.digest().sha256 != info.sha256:
+                return _Problem(
+                    "altered since it was written (sha256 differs)", _TAKE_AWAY, take_away
+                )
+            for rows in file.tables(spec):
+                require_rows(rows, spec, info.partition.range)
+                seen.feed(rows)
+                order.feed(rows)
+            is_unique = order.is_unique
+            if is_unique is None:
+                is_unique = keys_are_unique(lambda: file.tables(spec), seen.rows, spec)
     except (DamagedFile, SchemaMismatch) as error:
         return _Problem(f"damaged: {error}", _TAKE_AWAY, take_away)
-    if held.footer.generation != info.generation:
-        return None  # replaced since; the next look sees the new one
-    if held.sha256 != info.sha256:
-        return _Problem("altered since it was written (sha256 differs)", _TAKE_AWAY, take_away)
-    rows = held.rows
-    if not is_increasing(np.sort(key_codes(rows, spec))) or not sort_rows(rows, spec).equals(rows):
+    if not (is_unique and order.is_sorted):
         return _Problem("rows out of order, or keys twice", _TAKE_AWAY, take_away)
-    moments = micros(rows["ts"])
-    bounds = (to_us(info.min_ts), to_us(info.max_ts)) if info.min_ts and info.max_ts else None
-    told = (info.rows, bounds, info.gap_runs, info.missing)
-    seen_bounds = (int(moments[0]), int(moments[-1])) if len(moments) else None
-    if told != (rows.num_rows, seen_bounds, *gaps_of(info.partition, rows)):
+    told = (
+        info.rows,
+        us_or_none(info.min_ts),
+        us_or_none(info.max_ts),
+        info.gap_runs,
+        info.missing,
+    )
+    if told != (seen.rows, seen.min_us, seen.max_us, *seen.gaps):
         return _Problem(
             "its rows, bounds or gap runs are not those in the catalog",
             "`lake doctor --repair` counts them again.",

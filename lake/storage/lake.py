@@ -18,15 +18,18 @@ from lake.domain.schemas import ROW_SPECS
 from lake.errors import ReadOnlyLake
 from lake.storage import files, parquet
 from lake.storage.catalog import Catalog
-from lake.storage.commit import CommitResult, PartitionCommit, commit
+from lake.storage.change import CommitResult, PartitionCommit
+from lake.storage.commit import commit
 from lake.storage.connection import Access, Database
 from lake.storage.jobs import Jobs
 from lake.storage.migrations import migrate
+from lake.storage.parquet import StoredFile
 from lake.storage.rate_ledger import RateLedger
 from lake.storage.reading import database_of_a_read_only_lake
 from lake.storage.rebuild import rebuild
 from lake.storage.reconcile import reconcile
 from lake.storage.snapshot import Snapshots
+from lake.storage.writing import DEFAULT_SIZES, Sizes
 
 __all__ = ["CommitResult", "PartitionCommit", "Storage", "utc_now"]
 
@@ -51,10 +54,18 @@ class Storage:
         catalog: Series, files, coverage, instruments.
         jobs: Jobs and leases.
         rates: The rate budget shared by the lake's processes.
+        sizes: How much of a file is handled at a time.
     """
 
     def __init__(
-        self, root: Path, marker: files.Marker, database: Database, clock: Clock, *, created: bool
+        self,
+        root: Path,
+        marker: files.Marker,
+        database: Database,
+        clock: Clock,
+        *,
+        created: bool,
+        sizes: Sizes = DEFAULT_SIZES,
     ) -> None:
         self.root = root
         self.lake_id = marker.lake_id
@@ -65,6 +76,7 @@ class Storage:
         self.quarantine = root / files.QUARANTINE
         self.database = database
         self.clock = clock
+        self.sizes = sizes
         self.catalog = Catalog(database, clock)
         self.jobs = Jobs(database, clock)
         self.rates = RateLedger(root / files.RATES)
@@ -80,6 +92,7 @@ class Storage:
         origin: str = "venue",
         read_only: bool = False,
         clock: Clock = utc_now,
+        sizes: Sizes = DEFAULT_SIZES,
     ) -> Storage:
         """Open the lake at *root*, finishing first what a killed process had begun.
 
@@ -90,6 +103,7 @@ class Storage:
             read_only: Open for reading; that is also what happens where *root* cannot be
                 written.
             clock: What time it is (naive UTC); leases are measured by it.
+            sizes: From which size on files are merged slice by slice, and how large slices are.
 
         Raises:
             NoLake: There is none, and *create* is false.
@@ -104,11 +118,11 @@ class Storage:
             marker = files.read_marker(root)
         if read_only or not files.is_writable(root):
             database = database_of_a_read_only_lake(root)
-            return cls(root, marker, database, clock, created=False)
+            return cls(root, marker, database, clock, created=False, sizes=sizes)
 
         had_catalog = (root / files.CATALOG).exists()
         database = Database(root / files.CATALOG, Access.WRITE)
-        storage = cls(root, marker, database, clock, created=made)
+        storage = cls(root, marker, database, clock, created=made, sizes=sizes)
         try:
             migrate(database, now=clock())
             if not had_catalog and not made:
@@ -138,20 +152,46 @@ class Storage:
         Raises:
             StorageError: The file is damaged, or older than the catalog says, or not there.
         """
+        with self._checked(partition) as (file, known):
+            if file is None:
+                return None
+            held = file.held(ROW_SPECS[partition.series.data_type])
+            if known is not None and held.sha256 != known:
+                raise parquet.altered(self.parquet / partition.path)
+            return held.rows
+
+    def read_tables(self, partition: Partition) -> Iterator[pa.Table]:
+        """The rows of one file as :meth:`read_partition`, a row group at a time, in order.
+
+        For files of any size. The digest is verified before the first rows come, each page's
+        checksum with its rows; all of them are of one commit.
+
+        Raises:
+            StorageError: The file is damaged, or older than the catalog says, or not there.
+        """
+        with self._checked(partition) as (file, known):
+            if file is None:
+                return
+            if known is not None and file.digest().sha256 != known:
+                raise parquet.altered(self.parquet / partition.path)
+            yield from file.tables(ROW_SPECS[partition.series.data_type])
+
+    @contextmanager
+    def _checked(self, partition: Partition) -> Iterator[tuple[StoredFile | None, str | None]]:
+        """The file, and the digest that it must have; None where the catalog is behind of it."""
         path = self.parquet / partition.path
         # The catalog before the file: a file only ever moves ahead.
         known = self.database.read_one(
             "select generation, sha256 from partitions where path = ?", (partition.path,)
         )
-        held = parquet.read_held(path, ROW_SPECS[partition.series.data_type])
         generation, sha256 = (0, None) if known is None else known
-        if held is None and known is None:
-            return None
-        if held is None or held.footer.generation < generation:
-            raise parquet.behind(path, held)
-        if held.footer.generation == generation and held.sha256 != sha256:
-            raise parquet.altered(path)
-        return held.rows
+        with parquet.opened(path) as file:
+            if file is None and known is not None:
+                raise parquet.behind(path, None)
+            if file is not None and file.footer.generation < generation:
+                raise parquet.behind(path, file)
+            is_current = file is not None and file.footer.generation == generation
+            yield file, sha256 if is_current else None
 
     def snapshot(self) -> Path:
         """A copy of the catalog that DuckDB may attach, at most a second behind.

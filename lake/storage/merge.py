@@ -19,11 +19,18 @@ from lake.domain.ranges import TimeRange
 from lake.domain.rows import Note
 from lake.domain.schemas import RowSpec
 from lake.domain.times import from_us, to_us
-from lake.storage.columns import compare, is_increasing, key_codes, micros, sort_rows
+from lake.storage.columns import (
+    compare,
+    is_increasing,
+    is_sorted,
+    key_codes,
+    micros,
+    sort_rows,
+)
 
 UNRANKED = -1
 """The rank of stored rows that no promise covers: any source may replace them."""
-_MAX_NOTES = 1_000
+MAX_NOTES = 1_000
 """Differing rows written out one by one in a commit; the rest are summed up in one note."""
 
 Ints = npt.NDArray[np.int64]
@@ -58,36 +65,56 @@ def merge(
     rank: int,
     source: str,
     coverage: Sequence[Coverage],
+    room: int = MAX_NOTES,
 ) -> Merged:
-    """*stored* with *new* merged into it, by key.
+    """*stored* with *new* merged into it, by key; differing rows make at most *room* notes, + 1.
 
     A new row replaces a stored one only if *rank* is no lower than the stored row's (that of
     the promise that covers its ``ts``) and it has no null where the stored row has a value.
     Where it does not and some value contradicts, a note says so. Of several new rows with one
     key the last counts.
     """
-    new, notes = _folded(new, spec, source)
+    if stored is not None and new.num_rows == 0:
+        return Merged(stored)
+    new, notes = fold(new, spec, source, room)
     if stored is None or stored.num_rows == 0:
         return Merged(new, added=new.num_rows, notes=notes)
-    if new.num_rows == 0:
-        return Merged(stored, notes=notes)
     if appended := _appended(stored, new, spec):
         return Merged(appended, added=new.num_rows, notes=notes)
 
     held, fresh = _matches(stored, new, spec)
-    difference = compare(_taken(stored, held), _taken(new, fresh))
-    outranked = _ranks(coverage, micros(stored["ts"])[held]) > rank
-    replaces = difference.any & ~difference.loses & ~outranked
-    kept_instead = difference.contradicts & ~replaces
-    notes += _difference_notes(
-        stored.take(held[kept_instead]), new.take(fresh[kept_instead]), source
-    )
+    verdict = judge(_taken(stored, held), _taken(new, fresh), rank=rank, coverage=coverage)
+    replaces, noted = verdict.replaces, verdict.noted
+    notes += difference_notes(stored.take(held[noted]), new.take(fresh[noted]), source, room)
     return _assembled(stored, new, spec, held, fresh, replaces, np.empty(0, np.int64), notes)
 
 
-def replace(stored: pa.Table | None, new: pa.Table, spec: RowSpec, window: TimeRange) -> Merged:
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which stored rows give way to the new ones beside them, and where a note must say why not."""
+
+    replaces: Bools
+    noted: Bools
+
+
+def judge(stored: pa.Table, new: pa.Table, *, rank: int, coverage: Sequence[Coverage]) -> Verdict:
+    """Decide between the rows at each place of both tables, whose keys are the same."""
+    difference = compare(stored, new)
+    outranked = _ranks(coverage, micros(stored["ts"])) > rank
+    replaces = difference.any & ~difference.loses & ~outranked
+    return Verdict(replaces, difference.contradicts & ~replaces)
+
+
+def replace(
+    stored: pa.Table | None,
+    new: pa.Table,
+    spec: RowSpec,
+    window: TimeRange,
+    *,
+    room: int = MAX_NOTES,
+) -> Merged:
     """*stored* with the rows of *window* made exactly *new*, whatever the ranks."""
-    new, notes = _folded(new, spec, "the replacement")
+    new, notes = fold(new, spec, "the replacement", room)
     if stored is None or stored.num_rows == 0:
         return Merged(new, added=new.num_rows, notes=notes)
     held, fresh = _matches(stored, new, spec)
@@ -129,11 +156,15 @@ def _assembled(
     )
 
 
-def _folded(new: pa.Table, spec: RowSpec, source: str) -> tuple[pa.Table, tuple[Note, ...]]:
+def fold(
+    new: pa.Table, spec: RowSpec, source: str, room: int = MAX_NOTES
+) -> tuple[pa.Table, tuple[Note, ...]]:
     """*new* sorted, the last row of each key, and notes on those it overrules."""
     if spec.key == ("ts",) and is_increasing(micros(new["ts"])):
         return new, ()
     codes = key_codes(new, spec)
+    if is_increasing(codes) and is_sorted(new, spec):
+        return new, ()
     _, last = np.unique(codes[::-1], return_index=True)
     last = len(codes) - 1 - last
     if len(last) == len(codes):
@@ -143,7 +174,7 @@ def _folded(new: pa.Table, spec: RowSpec, source: str) -> tuple[pa.Table, tuple[
     overruled = np.flatnonzero(winner != np.arange(len(codes)))
     winners, losers = new.take(winner[overruled]), new.take(overruled)
     differs = np.flatnonzero(compare(winners, losers).contradicts)
-    notes = _difference_notes(winners.take(differs), losers.take(differs), source)
+    notes = difference_notes(winners.take(differs), losers.take(differs), source, room)
     return sort_rows(new.take(np.sort(last)), spec), notes
 
 
@@ -169,13 +200,13 @@ def _appended(stored: pa.Table, new: pa.Table, spec: RowSpec) -> pa.Table | None
 
 def _matches(stored: pa.Table, new: pa.Table, spec: RowSpec) -> tuple[Ints, Ints]:
     """Positions in both tables of the rows whose keys are in both, in stored order."""
+    if new.num_rows == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     both = key_codes(pa.concat_tables([stored, new]), spec)
     ours, theirs = both[: stored.num_rows], both[stored.num_rows :]
     order = np.argsort(theirs, kind="stable")
     place = np.searchsorted(theirs, ours, sorter=order)
     place[place == len(theirs)] = 0
-    if len(theirs) == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
     candidate = order[place]
     held = np.flatnonzero(theirs[candidate] == ours)
     return held, candidate[held]
@@ -199,19 +230,22 @@ def _ranks(coverage: Sequence[Coverage], moments: Ints) -> Ints:
     return ranks
 
 
-def _difference_notes(kept: pa.Table, other: pa.Table, source: str) -> tuple[Note, ...]:
+def difference_notes(
+    kept: pa.Table, other: pa.Table, source: str, room: int = MAX_NOTES
+) -> tuple[Note, ...]:
+    """What *other* says where it is not believed: *room* notes, and one on all the rest."""
     if kept.num_rows == 0:
         return ()
     shown = [
         Note(mine["ts"], "differs", f"{source} says {_contradictions(mine, theirs)}")
         for mine, theirs in zip(
-            kept.slice(0, _MAX_NOTES).to_pylist(),
-            other.slice(0, _MAX_NOTES).to_pylist(),
+            kept.slice(0, room).to_pylist(),
+            other.slice(0, room).to_pylist(),
             strict=True,
         )
     ]
-    if kept.num_rows > _MAX_NOTES:
-        moments = micros(kept["ts"])[_MAX_NOTES:]
+    if kept.num_rows > room:
+        moments = micros(kept["ts"])[room:]
         text = (
             f"{source} differs from what is kept in {len(moments)} more rows, "
             f"up to {from_us(int(moments[-1])).isoformat()}"
@@ -222,7 +256,9 @@ def _difference_notes(kept: pa.Table, other: pa.Table, source: str) -> tuple[Not
 
 def _contradictions(kept: dict[str, Any], other: dict[str, Any]) -> str:
     return ", ".join(
-        f"{name} {other[name]!r} where {value!r} is kept"
+        f"other {name}"
+        if isinstance(value, list)
+        else f"{name} {other[name]!r} where {value!r} is kept"
         for name, value in kept.items()
         if value is not None and other[name] is not None and value != other[name]
     )

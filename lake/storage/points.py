@@ -17,6 +17,7 @@ POINTS = (
     "intent.written",
     "intent.committed",
     "temporary.created",
+    "temporary.grown",
     "temporary.written",
     "temporary.synced",
     "publish.begun",
@@ -30,6 +31,10 @@ POINTS = (
     "reconcile.recorded",
 )
 """In the order in which one commit passes them; the last three belong to start-up."""
+
+SLICED_POINTS = ("slice.told",)
+"""Passed as well, after ``temporary.created``, by commits that are merged slice by slice; these
+reach ``temporary.grown`` for every row group, and ``commit.merged`` before all of it."""
 
 Hook = Callable[[str], None]
 

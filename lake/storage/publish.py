@@ -3,118 +3,69 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pyarrow as pa
 
-from lake.domain.coverage import Claim, Coverage, overlay
+from lake.domain.coverage import Coverage, overlay
 from lake.domain.coverage import merge as joined
 from lake.domain.jobs import Lease
-from lake.domain.partitions import Partition
-from lake.domain.ranges import TimeRange
-from lake.domain.rows import Note, Rejected, SourceTag
+from lake.domain.rows import Note
 from lake.domain.schemas import RowSpec
 from lake.domain.times import to_us
-from lake.errors import StorageError
+from lake.errors import SchemaMismatch, StorageError
 from lake.storage import coverage as stored_coverage
 from lake.storage import disk, parquet
 from lake.storage.catalog import series_id_of
+from lake.storage.change import Base, CommitResult, Overtaken, PartitionCommit, Tally
 from lake.storage.columns import micros
 from lake.storage.connection import Transaction
+from lake.storage.footer import Footer
 from lake.storage.jobs import hold, require_token
 from lake.storage.merge import Merged
-from lake.storage.parquet import Footer
 from lake.storage.points import reached
-from lake.storage.recording import forget_intent, gaps_of, record
-from lake.storage.records import us_or_none
+from lake.storage.recording import forget_intent, record
+from lake.storage.records import moment_or_none, us_or_none
+from lake.storage.scan import OrderScan, RowScan, keys_are_unique
+from lake.storage.writing import PartitionWriter
 
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionCommit:
-    """Rows for one partition, and what they are known to answer.
-
-    Attributes:
-        partition: The file. All rows lie in its range.
-        rows: In the data type's schema; any order.
-        tag: Where they come from.
-        claims: What counts as asked and answered from now on.
-        replace: None merges. A range becomes exactly *rows*.
-        rejected: Rows that were refused; stored in ``quarantine``.
-        notes: What the source says beyond the columns.
-        progress: The job's progress after this commit, 0 to 1.
-        confirmed_at: When the source answered; now, where None.
-    """
-
-    partition: Partition
-    rows: pa.Table
-    tag: SourceTag
-    claims: tuple[Claim, ...] = ()
-    replace: TimeRange | None = None
-    rejected: tuple[Rejected, ...] = ()
-    notes: tuple[Note, ...] = ()
-    progress: float | None = None
-    confirmed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CommitResult:
-    """What a commit did to the rows, and what the file holds now."""
-
-    rows_added: int
-    rows_changed: int
-    rows_removed: int
-    rows_total: int
-    bytes: int
-    generation: int
-
-
-class Overtaken(Exception):
-    """Another writer published this partition since we read it: merge again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """What was merged from. ``generation`` is that of the catalog and of the file alike."""
-
-    generation: int
-    sha256: str | None
-    footer: Footer | None
-    rows: pa.Table | None
-    coverage: list[Coverage]
-    origin: str
-
-
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One attempt to publish: everything that it needs, decided."""
+    """One attempt to publish: what it starts from, and for whom."""
 
     storage: Storage
     change: PartitionCommit
     lease: Lease
     spec: RowSpec
     base: Base
-    merged: Merged
     claims: list[Coverage]
     now: datetime
+    commit_id: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def path(self) -> Path:
         return self.storage.parquet / self.change.partition.path
 
-    def lay_claims(self) -> CommitResult:
+    @property
+    def temporary(self) -> Path:
+        # Hidden from every reader: some skip leading dots, others want .parquet at the end.
+        return self.path.with_name(f".data.{self.commit_id}.tmp")
+
+    def lay_claims(self, notes: Sequence[Note] = ()) -> CommitResult:
         """Record what the rows in the file already answer; the file stays as it is."""
         with self.storage.database.writing() as transaction:
             series_id = self._fence(transaction)
-            self._note(transaction, series_id)
+            self._note(transaction, series_id, notes)
             self._advance(transaction, series_id, stored=0)
             reached("publish.recorded")
         reached("publish.committed")
@@ -128,33 +79,82 @@ class Publication:
             generation=self.base.generation,
         )
 
-    def write(self) -> CommitResult:
-        """Write the merged rows and publish them."""
-        footer = self._footer()
-        # Hidden from every reader: some skip leading dots, others want .parquet at the end.
-        temporary = self.path.with_name(f".data.{footer.commit_id}.tmp")
-        self._announce(footer, temporary)
+    def write(self, merged: Merged) -> CommitResult:
+        """Write rows that are all at hand, and publish them."""
+        # The rows that change are announced with the intent: one transaction less.
+        self._announce(merged.old_rows, merged.notes)
+        rest = replace(merged, old_rows=None, notes=())
+        result = self._written(iter((rest,)), checks_keys=False)
+        assert result is not None
+        return result
+
+    def stream(self, slices: Iterator[Merged], *, checks_keys: bool) -> CommitResult:
+        """Write the merged rows as they come, slice by slice, and publish them.
+
+        Args:
+            slices: Disjoint, in order.
+            checks_keys: Whether the slices do not vouch that no key is in two of them.
+
+        Raises:
+            SchemaMismatch: A key is in two slices.
+        """
+        self._announce(None, ())
+        result = self._written(slices, checks_keys=checks_keys)
+        return self.lay_claims() if result is None else result
+
+    def _written(self, slices: Iterator[Merged], *, checks_keys: bool) -> CommitResult | None:
+        """None where the slices come to what the file holds already."""
+        tally = Tally(RowScan(self.change.partition))
+        order = OrderScan(self.spec)
         try:
             with disk.storage_errors(f"creating {self.path.parent}"):
                 disk.make_folders(self.path.parent)
-            written = parquet.write(temporary, self.merged.rows, self.spec, footer)
-            self._publish(footer, temporary, written)
+            with PartitionWriter(self.temporary, self.spec, self.storage.sizes) as writer:
+                for merged in slices:
+                    if merged.old_rows is not None or merged.notes:
+                        self._tell(merged.old_rows, merged.notes)
+                    tally.count(merged)
+                    writer.append(merged.rows)
+                    if checks_keys:
+                        order.feed(merged.rows)
+                if tally.alters:
+                    footer = self._footer(tally)
+                    written = writer.finish(footer)
+            if not tally.alters:
+                self._withdraw()
+                return None
+            if checks_keys:
+                self._require_unique(order, tally.scan.rows)
+            self._publish(footer, tally, written)
         except BaseException:
-            self._withdraw(footer, temporary)
+            self._withdraw()
             raise
         reached("publish.committed")
         return CommitResult(
-            rows_added=self.merged.added,
-            rows_changed=self.merged.changed,
-            rows_removed=self.merged.removed,
+            rows_added=tally.added,
+            rows_changed=tally.changed,
+            rows_removed=tally.removed,
             rows_total=footer.rows,
             bytes=written.bytes,
             generation=footer.generation,
         )
 
-    def _footer(self) -> Footer:
-        rows = self.merged.rows
-        moments = micros(rows["ts"])
+    def _require_unique(self, order: OrderScan, rows: int) -> None:
+        unique = order.is_unique
+        if unique is None:
+            with parquet.opened(self.temporary) as file:
+                # Where start-up removed it as that of a dead worker, the fence finds out.
+                unique = file is None or keys_are_unique(
+                    lambda: file.tables(self.spec), rows, self.spec
+                )
+        if not unique:
+            raise SchemaMismatch(
+                f"The rows for {self.change.partition.path} hold one {self.spec.key[0]} under two "
+                "times, or have another time for one that is stored. Nothing was stored. Give "
+                "them as one table, or replace the range."
+            )
+
+    def _footer(self, tally: Tally) -> Footer:
         known = [
             replace(each, range=inside, job_id="")
             for each in _overlaid(self.base.coverage, self.claims)
@@ -165,22 +165,23 @@ class Publication:
             series=self.change.partition.series,
             schema_version=self.spec.version,
             generation=self.base.generation + 1,
-            commit_id=uuid.uuid4().hex,
+            commit_id=self.commit_id,
             job_id=self.lease.job_id,
             token=self.lease.token,
-            rows=rows.num_rows,
-            min_ts=rows["ts"][0].as_py() if len(moments) else None,
-            max_ts=rows["ts"][-1].as_py() if len(moments) else None,
+            rows=tally.scan.rows,
+            min_ts=moment_or_none(tally.scan.min_us),
+            max_ts=moment_or_none(tally.scan.max_us),
             source=self.change.tag,
             origin=self.base.origin,
+            variant=self.base.variant,
             written_at=self.now,
-            stored=self.merged.added + self.merged.changed,
+            stored=tally.added + tally.changed,
             progress=self.change.progress,
             claims=tuple(self.claims),
             coverage=tuple(joined(known)),
         )
 
-    def _announce(self, footer: Footer, temporary: Path) -> None:
+    def _announce(self, old_rows: pa.Table | None, notes: Sequence[Note]) -> None:
         """The intent, and the rows that it will change: so start-up can clean up after us."""
         with self.storage.database.writing() as transaction:
             reached("intent.begun")
@@ -189,23 +190,34 @@ class Publication:
             transaction.run(
                 "insert into intents values (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    footer.commit_id,
+                    self.commit_id,
                     self.lease.job_id,
                     self.lease.token,
                     self.change.partition.path,
-                    temporary.relative_to(self.storage.parquet).as_posix(),
-                    footer.generation,
+                    self.temporary.relative_to(self.storage.parquet).as_posix(),
+                    self.base.generation + 1,
                     to_us(self.now),
                 ),
             )
-            self._revise(transaction, series_id, footer.commit_id)
+            self._revise(transaction, series_id, old_rows)
             # Facts whether or not the rows get there, and the same facts when tried again.
-            self._note(transaction, series_id)
+            self._note(transaction, series_id, notes)
             reached("intent.written")
         reached("intent.committed")
 
-    def _revise(self, transaction: Transaction, series_id: int, commit_id: str) -> None:
-        old = self.merged.old_rows
+    def _tell(self, old_rows: pa.Table | None, notes: Sequence[Note]) -> None:
+        """Add to what the intent announced: the rows that a slice changes, and its notes."""
+        with self.storage.database.writing() as transaction:
+            hold(transaction, self.lease, self.storage.clock())
+            intent = transaction.row("select 1 from intents where commit_id = ?", (self.commit_id,))
+            if intent is None:
+                raise Overtaken  # taken for dead: revisions of ours would stay behind for ever
+            series_id = series_id_of(transaction, self.change.partition.series)
+            self._revise(transaction, series_id, old_rows)
+            self._note(transaction, series_id, notes)
+            reached("slice.told")
+
+    def _revise(self, transaction: Transaction, series_id: int, old: pa.Table | None) -> None:
         if old is None:
             return
         why = (
@@ -233,26 +245,23 @@ class Publication:
                     why,
                     self.lease.job_id,
                     to_us(self.now),
-                    commit_id,
+                    self.commit_id,
                 )
                 for moment, row in zip(moments, rows, strict=True)
             ],
         )
 
-    def _publish(self, footer: Footer, temporary: Path, written: parquet.Written) -> None:
-        gaps = gaps_of(self.change.partition, self.merged.rows)
+    def _publish(self, footer: Footer, tally: Tally, written: parquet.Written) -> None:
         with self.storage.database.writing() as transaction:
             reached("publish.begun")
             series_id = self._fence(transaction)
-            still = transaction.row(
-                "select 1 from intents where commit_id = ?", (footer.commit_id,)
-            )
-            if still is None or not temporary.exists():
+            still = transaction.row("select 1 from intents where commit_id = ?", (self.commit_id,))
+            if still is None or not self.temporary.exists():
                 # Start-up of another process took us for dead and cleaned up after us.
                 raise Overtaken
             reached("publish.checked")
             with disk.storage_errors(f"publishing {self.path}"):
-                temporary.rename(self.path)
+                self.temporary.rename(self.path)
                 reached("publish.renamed")
                 disk.sync_folder(self.path.parent)
             reached("publish.synced")
@@ -262,7 +271,7 @@ class Publication:
                 self.change.partition,
                 footer,
                 written=written,
-                gaps=gaps,
+                gaps=tally.scan.gaps,
             )
             self._advance(transaction, series_id, stored=footer.stored)
             reached("publish.recorded")
@@ -283,7 +292,7 @@ class Publication:
             raise Overtaken
         return series_id_of(transaction, self.change.partition.series)
 
-    def _note(self, transaction: Transaction, series_id: int) -> None:
+    def _note(self, transaction: Transaction, series_id: int, notes: Sequence[Note]) -> None:
         now = to_us(self.now)
         transaction.run_many(
             "insert into quarantine values (?, ?, ?, ?, ?, ?) on conflict do nothing",
@@ -296,7 +305,7 @@ class Publication:
             "insert into notes values (?, ?, ?, ?, ?, ?) on conflict do nothing",
             [
                 (series_id, to_us(each.ts), each.kind, each.text, self.lease.job_id, now)
-                for each in (*self.change.notes, *self.merged.notes)
+                for each in (*self.change.notes, *notes)
             ],
         )
 
@@ -309,15 +318,15 @@ class Publication:
             (stored, self.change.progress, self.lease.job_id),
         )
 
-    def _withdraw(self, footer: Footer, temporary: Path) -> None:
+    def _withdraw(self) -> None:
         """Take the intent back, unless its file was published after all."""
         with suppress(OSError, StorageError):
             on_disk = parquet.read_footer(self.path)
-            if on_disk is not None and on_disk.commit_id == footer.commit_id:
+            if on_disk is not None and on_disk.commit_id == self.commit_id:
                 return
-            temporary.unlink(missing_ok=True)
+            self.temporary.unlink(missing_ok=True)
             with self.storage.database.writing() as transaction:
-                forget_intent(transaction, footer.commit_id)
+                forget_intent(transaction, self.commit_id)
 
 
 def _overlaid(old: list[Coverage], claims: Iterable[Coverage]) -> list[Coverage]:

@@ -22,10 +22,10 @@ from lake.storage.recording import (
     adopt_series,
     forget_intent,
     forget_partition,
-    gaps_of,
     record,
     set_aside,
 )
+from lake.storage.scan import RowScan
 
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
@@ -98,23 +98,21 @@ def catch_up(transaction: Transaction, storage: Storage, partition: Partition) -
     known = transaction.row("select generation from partitions where path = ?", (partition.path,))
     if footer is None or (known is not None and footer.generation <= known[0]):
         return False
-    held = parquet.read_held(path, ROW_SPECS[partition.series.data_type])
-    if held is None or held.footer.series != partition.series:
-        raise DamagedFile(f"{path} holds rows of another series.")
-    if held.footer.lake_id != storage.lake_id:
-        raise DamagedFile(f"{path} was written by another lake.")
+    seen = RowScan(partition)
+    with parquet.opened(path) as file:
+        if file is None or file.footer.series != partition.series:
+            raise DamagedFile(f"{path} holds rows of another series.")
+        if file.footer.lake_id != storage.lake_id:
+            raise DamagedFile(f"{path} was written by another lake.")
+        footer, written = file.footer, file.digest()
+        # Every page is checked before the catalog vouches for the file.
+        for rows in file.tables(ROW_SPECS[partition.series.data_type]):
+            seen.feed(rows)
     # The writer may have died before it forced the new name onto the disk.
     with disk.storage_errors(f"publishing {path}"):
         disk.sync_folder(path.parent)
     series_id = adopt_series(transaction, footer)
-    record(
-        transaction,
-        series_id,
-        partition,
-        footer,
-        written=held,
-        gaps=gaps_of(partition, held.rows),
-    )
+    record(transaction, series_id, partition, footer, written=written, gaps=seen.gaps)
     # Without a row in the catalog all that the file knows is news; else only its last commit.
     stored_coverage.lay(transaction, series_id, footer.coverage if known is None else footer.claims)
     if known is None:

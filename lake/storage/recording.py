@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from lake.domain.partitions import Partition
-from lake.domain.ranges import TimeRange
 from lake.domain.times import to_us
 from lake.storage import coverage as stored_coverage
 from lake.storage import disk
 from lake.storage.catalog import find_series_id
-from lake.storage.columns import absent_runs
 from lake.storage.connection import Transaction
-from lake.storage.parquet import Footer, Written
+from lake.storage.footer import Footer
+from lake.storage.parquet import Written
 from lake.storage.records import ranges_to_json, series_key, us_or_none
-
-Gaps = tuple[tuple[TimeRange, ...], int]
-
-
-def gaps_of(partition: Partition, rows: pa.Table) -> Gaps:
-    """The runs of absent candles inside *rows*, and their number; none without a grid."""
-    grid = partition.series.grid
-    if grid is None or rows.num_rows == 0:
-        return (), 0
-    return absent_runs(rows, grid)
+from lake.storage.scan import Gaps
 
 
 def record(
@@ -87,10 +75,15 @@ def adopt_series(transaction: Transaction, footer: Footer) -> int:
     if known is not None:
         return known
     transaction.run(
-        "insert into series (data_type, venue, instrument, timeframe, origin, created_at) "
-        "values ($data_type, $venue, $instrument, $timeframe, $origin, $created_at)",
+        "insert into series (data_type, venue, instrument, timeframe, origin, variant, "
+        "created_at) values ($data_type, $venue, $instrument, $timeframe, $origin, $variant, "
+        "$created_at)",
         series_key(footer.series)
-        | {"origin": footer.origin, "created_at": to_us(footer.written_at)},
+        | {
+            "origin": footer.origin,
+            "variant": footer.variant,
+            "created_at": to_us(footer.written_at),
+        },
     )
     made = find_series_id(transaction, footer.series)
     assert made is not None

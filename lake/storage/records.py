@@ -18,12 +18,16 @@ from lake.domain.times import from_us, to_us
 
 @dataclass(frozen=True, slots=True)
 class SeriesInfo:
-    """A series that the catalog knows. ``wanted`` is the hull of what jobs asked for."""
+    """A series that the catalog knows. ``wanted`` is the hull of what jobs asked for.
+
+    ``variant`` is what all of its rows have in common and others lack (``aggregate/venue``).
+    """
 
     series: Series
     origin: str
     retained_from: datetime | None
     wanted: TimeRange | None
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

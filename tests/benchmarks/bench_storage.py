@@ -36,7 +36,7 @@ from lake.domain.schemas import OHLCV
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import epoch_us, to_us
 from lake.storage.lake import PartitionCommit, Storage
-from lake.storage.parquet import _encodings
+from lake.storage.writing import encodings
 
 TAG = SourceTag("ccxt", 20)
 MINUTE_US = 60_000_000
@@ -134,12 +134,12 @@ def settings(rows: pa.Table, folder: Path) -> None:
     """Real candles with the lake's settings and with those that others use."""
     ours: dict[str, Any] = {
         "use_dictionary": False,
-        "column_encoding": _encodings(OHLCV),
+        "column_encoding": encodings(OHLCV),
         "compression": "zstd",
     }
     split = {
         name: "BYTE_STREAM_SPLIT" if kind == "PLAIN" else kind
-        for name, kind in _encodings(OHLCV).items()
+        for name, kind in encodings(OHLCV).items()
     }
     tried: dict[str, dict[str, Any]] = {
         "lake: PLAIN, DELTA, zstd 3": ours | {"compression_level": 3},

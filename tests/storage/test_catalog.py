@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from storage_kit import HOURLY, Clock
+from storage_kit import HOURLY, Clock, begin, candles, store
 
 from lake.domain.identifiers import (
     DataType,
@@ -152,3 +152,34 @@ def test_series_are_listed_and_unknown_ones_refused(storage: Storage) -> None:
     assert storage.catalog.partitions(unknown) == []
     with pytest.raises(SeriesNotFound, match="ETHUSDT"):
         storage.catalog.set_first_available(unknown, datetime(2020, 1, 1), "probe")
+
+
+TRADES = Series(DataType.TRADES, InstrumentId("BTCUSDT", BINANCE))
+
+
+def test_a_series_holds_one_variant(storage: Storage) -> None:
+    """Aggregates and single trades are the same events twice: a sum over both would be wrong."""
+    storage.catalog.ensure_series(TRADES, "venue", variant="aggregate/venue")
+    storage.catalog.ensure_series(TRADES, "venue", variant="aggregate/venue")
+
+    with pytest.raises(InvalidRequest, match=r"aggregate/venue.*single/venue.*--data"):
+        storage.catalog.ensure_series(TRADES, "venue", variant="single/venue")
+    with pytest.raises(InvalidRequest, match="of no stated variant"):
+        storage.catalog.ensure_series(TRADES, "venue")
+
+    info = storage.catalog.series_info(TRADES)
+    assert info is not None
+    assert info.variant == "aggregate/venue"
+
+
+def test_a_series_without_rows_may_still_become_one_of_a_variant(storage: Storage) -> None:
+    """Of rows that are there already nobody knows what they are."""
+    storage.catalog.ensure_series(TRADES, "venue")
+    storage.catalog.ensure_series(TRADES, "venue", variant="single/venue")
+    begin(storage)
+    store(storage, begin(storage), candles([0]))
+
+    with pytest.raises(InvalidRequest, match="of no stated variant"):
+        storage.catalog.ensure_series(HOURLY, "venue", variant="single/venue")
+
+    assert [each.variant for each in storage.catalog.series()] == [None, "single/venue"]

@@ -12,7 +12,7 @@ from lake.domain.identifiers import Venue
 from lake.domain.schemas import OHLCV, TRADES, RowSpec
 from lake.domain.timeframe import TimeFrame, grid_of
 from lake.errors import SchemaMismatch
-from lake.storage.columns import absent_runs, compare, conform, key_codes, require_rows
+from lake.storage.columns import absent_runs, compare, conform, key_codes, micros, require_rows
 
 BINANCE = Venue("BINANCE")
 
@@ -23,7 +23,9 @@ def opening(*moments: datetime) -> pa.Table:
 
 def test_absent_candles_come_as_maximal_runs_between_first_and_last() -> None:
     """What lies before the first and after the last candle is a matter of coverage."""
-    runs, missing = absent_runs(candles([3, 4, 7, 9]), grid_of(BINANCE, TimeFrame.HOUR_1))
+    runs, missing = absent_runs(
+        micros(candles([3, 4, 7, 9])["ts"]), grid_of(BINANCE, TimeFrame.HOUR_1)
+    )
 
     assert runs == (hours(5, 7), hours(8, 9))
     assert missing == 3
@@ -32,14 +34,14 @@ def test_absent_candles_come_as_maximal_runs_between_first_and_last() -> None:
 def test_absent_months_are_counted_by_the_calendar() -> None:
     rows = opening(datetime(2024, 1, 1), datetime(2024, 4, 1), datetime(2024, 5, 1))
 
-    [run], missing = absent_runs(rows, grid_of(BINANCE, TimeFrame.MONTH_1))
+    [run], missing = absent_runs(micros(rows["ts"]), grid_of(BINANCE, TimeFrame.MONTH_1))
 
     assert (run.start, run.end) == (datetime(2024, 2, 1), datetime(2024, 4, 1))
     assert missing == 2
 
 
 def test_no_rows_have_no_absent_candles() -> None:
-    assert absent_runs(candles([]), grid_of(BINANCE, TimeFrame.HOUR_1)) == ((), 0)
+    assert absent_runs(micros(candles([])["ts"]), grid_of(BINANCE, TimeFrame.HOUR_1)) == ((), 0)
 
 
 def test_null_keys_are_equal_to_one_another_only() -> None:

@@ -10,11 +10,14 @@ from storage_kit import HOURLY, Clock
 from lake.errors import StorageError
 from lake.sql_files import SqlFile, sql_files
 from lake.storage import migrations
+from lake.storage.catalog import Catalog
 from lake.storage.connection import Access, Database
 from lake.storage.lake import Storage
 
-_SECOND = SqlFile("0002_more", "create table more (a integer) strict;", {"since": "0.2.0"})
-_BROKEN = SqlFile("0002_broken", "create table more (a integer); create nonsense;", {"since": "9"})
+_SECOND = SqlFile("0003_more", "create table more (a integer) strict;", {"since": "0.2.0"})
+_BROKEN = SqlFile("0003_broken", "create table more (a integer); create nonsense;", {"since": "9"})
+
+_SHIPPED = [("0001_catalog",), ("0002_series_variant",)]
 
 
 def shipped(*more: SqlFile) -> tuple[SqlFile, ...]:
@@ -27,13 +30,13 @@ def test_a_migration_copies_the_catalog_first(storage: Storage, clock: Clock) ->
     done = migrations.migrate(storage.database, now=clock.now, known=shipped(_SECOND))
     again = migrations.migrate(storage.database, now=clock.now, known=shipped(_SECOND))
 
-    assert done.applied == ("0002_more",)
-    assert done.backup == storage.root / "catalog.sqlite.after-0001.backup"
+    assert done.applied == ("0003_more",)
+    assert done.backup == storage.root / "catalog.sqlite.after-0002.backup"
     assert storage.database.read("select * from more") == []
     assert (again.applied, again.backup) == ((), None)
     copy = Database(done.backup, Access.READ)
     assert copy.read("select count(*) from series") == [(1,)]
-    assert copy.read("select name from migrations") == [("0001_catalog",)]
+    assert copy.read("select name from migrations") == _SHIPPED
     copy.close()
 
 
@@ -44,8 +47,26 @@ def test_a_migration_that_fails_leaves_the_catalog_as_it_was(
     with pytest.raises(StorageError, match="nonsense"):
         migrations.migrate(storage.database, now=clock.now, known=shipped(_BROKEN))
 
-    assert storage.database.read("select name from migrations") == [("0001_catalog",)]
+    assert storage.database.read("select name from migrations") == _SHIPPED
     assert storage.database.read("select 1 from sqlite_schema where name = 'more'") == []
+
+
+def test_a_catalog_of_the_first_version_is_brought_up_to_date(tmp_path: Path, clock: Clock) -> None:
+    """Its series keep all that was known of them; candles have no variant."""
+    database = Database(tmp_path / "catalog.sqlite", Access.WRITE)
+    migrations.migrate(database, now=clock.now, known=sql_files("migrations")[:1])
+    with database.writing() as transaction:
+        transaction.run(
+            "insert into series values (1, 'ohlcv', 'BINANCE', 'BTCUSDT', '1h', 'venue', "
+            "null, null, null, null, null, 0)"
+        )
+
+    done = migrations.migrate(database, now=clock.now)
+
+    assert done.applied == ("0002_series_variant",)
+    [held] = Catalog(database, clock).series()
+    assert (held.series, held.origin, held.variant) == (HOURLY, "venue", None)
+    database.close()
 
 
 def test_every_table_is_strict(storage: Storage) -> None:
