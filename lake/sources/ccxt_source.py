@@ -25,7 +25,6 @@ from lake.sources.decode import Decoded, decode_unified
 from lake.sources.markets import instruments_of
 from lake.sources.transport import COST_SCALE, Call
 
-
 # A hundredth of any venue's window still pays for its heaviest request.
 _LEAST_SHARE = 0.01
 
