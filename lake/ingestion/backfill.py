@@ -6,12 +6,15 @@ import asyncio
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lake.domain.gaps import GapReason
 from lake.domain.identifiers import Series
 from lake.domain.jobs import Job, JobState, Lease
+from lake.domain.ranges import subtract
 from lake.domain.resolve import resolve
 from lake.errors import StorageError
 from lake.ingestion.events import (
@@ -157,6 +160,7 @@ class Backfill:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
+        await asyncio.to_thread(self._settle, plan)
         return Report(
             tuple(each for each in ended if each),
             requests=self._requests,
@@ -175,6 +179,28 @@ class Backfill:
                     each.series, each.wanted, refetch=each.refetch
                 ) or self._storage.jobs.create(each.series, each.wanted, refetch=each.refetch)
         return jobs
+
+    def _settle(self, plan: Plan) -> None:
+        """Completes jobs that a killed worker left behind and that have nothing left to do."""
+        left_out = {each.series: [part.range for part in each.excluded] for each in plan.series}
+        long_ago = self._storage.clock() - timedelta(seconds=2 * LEASE_S)
+        for job in self._storage.jobs.list((JobState.PENDING, JobState.RUNNING)):
+            if (
+                job.series not in left_out
+                or job.refetch
+                # A job just made is about to be claimed by whoever made it.
+                or (job.status is JobState.PENDING and job.updated_at > long_ago)
+            ):
+                continue
+            answered = [
+                each.range for each in self._storage.catalog.coverage(job.series) if each.promises
+            ]
+            if subtract([job.range], answered + left_out[job.series]):
+                continue
+            # Where its worker lives after all, it ends the job itself.
+            with suppress(StorageError):
+                lease = self._storage.jobs.claim(job.job_id, self._owner, ttl_s=LEASE_S)
+                self._storage.jobs.finish(lease, JobState.COMPLETED)
 
     def _note(self, plan: Plan) -> None:
         """What was wanted, and what of it cannot be had, in the catalog: gaps need both."""

@@ -211,3 +211,24 @@ def test_two_instruments_never_share_one_folder(market: Path, tmp_path: Path) ->
 
         with pytest.raises(InvalidRequest, match="already means another instrument"):
             asyncio.run(markets.run(storage, box.url, markets.request(instruments=("BTC/USDT",))))
+
+
+def test_a_job_whose_worker_died_before_saying_so_is_completed(
+    market: Path, tmp_path: Path
+) -> None:
+    """Killed between its last commit and its end, a job has nothing left to do but to end."""
+    wanted = markets.request(instruments=("BTC/USDT",), timeframes=(TimeFrame.HOUR_1,))
+    with (
+        Storage.open(tmp_path / "lake", create=True) as storage,
+        BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box,
+    ):
+        asyncio.run(markets.run(storage, box.url, wanted))
+        job = storage.jobs.create(
+            series("BTCUSDT", TimeFrame.HOUR_1), markets.TimeRange(START, END)
+        )
+        storage.jobs.claim(job.job_id, "killed", ttl_s=0)
+
+        report = asyncio.run(markets.run(storage, box.url, wanted))
+
+        assert report.jobs == ()
+        assert storage.jobs.get(job.job_id).status is JobState.COMPLETED
