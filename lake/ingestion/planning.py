@@ -55,6 +55,7 @@ class SeriesPlan:
     bytes: int
     seconds: float
     refetch: bool = False
+    first_available: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
