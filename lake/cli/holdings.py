@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from lake.cli.arguments import HERE, Place, timeframes, utc_now, words
 from lake.cli.output import Row, print_rows, size_text
-from lake.cli.report import gap_row
+from lake.cli.report import gap_row, series_order
 from lake.domain.gaps import GapReason
 from lake.domain.identifiers import InstrumentId, Series, Venue
 from lake.domain.times import parse_moment
@@ -105,7 +105,7 @@ def gaps(
         found = find_gaps(storage, _chosen(storage, venue, instrument, timeframe))
     rows = [
         gap_row(gap, start=gap.range.start, end=gap.range.end, count=gap.missing_count)
-        for gap in found
+        for gap in sorted(found, key=lambda each: series_order(each.series))
         if (not reasons or gap.reason in reasons)
         and (first is None or gap.range.end > first)
         and (last is None or gap.range.start < last)
@@ -164,7 +164,7 @@ def _chosen(
             f"The lake holds nothing that fits. It holds {len(held)} series: {names}"
             f"{' ...' if len(held) > 5 else ''}. `lake status` lists them."
         )
-    return sorted(chosen, key=str)
+    return sorted(chosen, key=series_order)
 
 
 def _status_rows(storage: Storage, chosen: Sequence[Series]) -> list[Row]:

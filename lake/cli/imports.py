@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from lake.cli.arguments import HERE, Place
-from lake.cli.output import Row, print_error, print_rows, seconds_text, table_lines
+from lake.cli.output import Row, print_error, print_rows, print_table, seconds_text
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame
 
@@ -99,7 +99,7 @@ def _print_report(report: ImportReport, *, as_json: bool) -> None:
             f"in {seconds_text(report.seconds)}; files: {counts or 'none found'}"
         )
         if rows:
-            print("\n".join(table_lines([_short(row) for row in rows])))
+            print_table([_short(row) for row in rows])
     for each in report.files:
         if each.state is FileState.REFUSED:
             print_error("lake import", each.reason)

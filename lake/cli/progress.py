@@ -188,8 +188,8 @@ def progress_for(out: TextIO | None = None) -> PlainProgress | LiveProgress:
 
 def stored_text(tally: Tally, rows: int, seconds: float) -> str:
     """What a run stored, in one line."""
-    text = f"stored {rows:,} candles ({size_text(tally.stored_bytes)}) "
-    text += f"in {seconds_text(seconds)}, {tally.requests:,} requests"
+    size = f" ({size_text(tally.stored_bytes)})" if rows else ""
+    text = f"stored {rows:,} candles{size} in {seconds_text(seconds)}, {tally.requests:,} requests"
     if tally.rejected:
         text += f"; {tally.rejected:,} rows went to quarantine"
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from lake.cli.arguments import HERE, Place
-from lake.cli.output import Row, print_rows
+from lake.cli.output import Digits, Row, print_rows
 from lake.errors import InvalidRequest, StorageError
 
 if TYPE_CHECKING:
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 
 # What a screen holds; --format csv prints all rows.
 _ROWS_SHOWN = 40
+# Because of the dash for stdin, an option that does not exist arrives as the statement. A
+# comment of SQL has a blank after its dashes or more lines after it.
+_OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?")
 Format = Literal["table", "csv", "json", "parquet"]
 
 
 def sql(
-    statement: str | None = None,
+    statement: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     *,
     file: Annotated[Path | None, Parameter(name=["--file", "-f"])] = None,
     param: Annotated[list[str] | None, Parameter(name=["--param"])] = None,
@@ -76,6 +80,8 @@ def _text(statement: str | None, file: Path | None) -> str:
             raise InvalidRequest(f"{file} cannot be read: {error}.") from error
     assert statement is not None
     text = sys.stdin.read() if statement == "-" else statement
+    if _OPTION.fullmatch(text):
+        raise InvalidRequest(f"Unknown option: {text}. `lake sql --help` says what there is.")
     if not text.strip():
         raise InvalidRequest('The SQL is empty. Write for example: lake sql "from ohlcv_1h".')
     return text
@@ -125,15 +131,15 @@ def _answer(root: Path, text: str, values: dict[str, object], *, locked: bool) -
 
 def _print(answer: pa.Table, chosen: Format) -> None:
     if chosen == "csv":
-        import pyarrow.csv as pa_csv
+        from lake.cli.csv_answer import write_csv
 
-        pa_csv.write_csv(answer, sys.stdout.buffer)
+        write_csv(answer, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     elif chosen == "json":
         print_rows(answer.to_pylist(), as_json=True, empty="")
     else:
         rows: list[Row] = answer.slice(0, _ROWS_SHOWN).to_pylist()
-        print_rows(rows, as_json=False, empty="no rows")
+        print_rows(rows, as_json=False, empty="no rows", digits=Digits.PLAIN)
         if answer.num_rows > _ROWS_SHOWN:
             more = answer.num_rows - _ROWS_SHOWN
             print(f"... and {more:,} rows more; --format csv prints all", file=sys.stderr)
@@ -141,13 +147,21 @@ def _print(answer: pa.Table, chosen: Format) -> None:
 
 def _write(answer: pa.Table, chosen: Format, output: Path) -> None:
     if chosen == "csv":
-        import pyarrow.csv as pa_csv
+        from lake.cli.csv_answer import write_csv
 
-        pa_csv.write_csv(answer, output)
+        write_csv(answer, output)
     elif chosen == "parquet":
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        pq.write_table(answer, output, compression="zstd")
+        try:
+            pq.write_table(answer, output, compression="zstd")
+        except pa.ArrowException as error:
+            output.unlink(missing_ok=True)
+            raise InvalidRequest(
+                f"Parquet cannot hold this answer: {error}. Cast the column in the SQL, for "
+                "example to varchar."
+            ) from error
     else:
         with output.open("w", encoding="utf-8") as file:
             print_rows(answer.to_pylist(), as_json=True, empty="", out=file)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lake.cli.output import Row, print_error, print_rows, seconds_text, size_text, table_lines
+from lake.cli.output import (
+    Row,
+    print_error,
+    print_rows,
+    print_table,
+    seconds_text,
+    size_text,
+)
 from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from lake.cli.progress import Tally
     from lake.domain.gaps import Gap
+    from lake.domain.identifiers import Series
     from lake.ingestion import Plan, Report, SeriesPlan
     from lake.storage.lake import Storage
 # What a screen holds.
@@ -92,10 +100,10 @@ def print_plan(made: Plan, *, as_json: bool) -> None:
         return
     print(plan_line(made))
     if rows:
-        print("\n".join(table_lines(rows)))
+        print_table(rows)
     if left_out:
         print("\nwill not be asked for:")
-        print("\n".join(table_lines(left_out)))
+        print_table(left_out)
 
 
 def print_report(
@@ -109,11 +117,11 @@ def print_report(
     else:
         if report.jobs:
             print(stored_text(tally, report.rows, report.seconds))
-            print("\n".join(table_lines(job_rows(report, for_people=True))))
+            print_table(job_rows(report, for_people=True))
         missing = wanted_gaps(storage, made)
         if missing:
             print("\nmissing:")
-            print("\n".join(table_lines(missing[:_GAPS_SHOWN])))
+            print_table(missing[:_GAPS_SHOWN])
         if len(missing) > _GAPS_SHOWN:
             print(f"... and {len(missing) - _GAPS_SHOWN:,} gaps more; `lake gaps` lists all")
     print_failures(report)
@@ -151,12 +159,20 @@ def wanted_gaps(storage: Storage, made: Plan) -> list[Row]:
 
     windows = {each.series: each.wanted for each in made.series}
     rows: list[Row] = []
-    for gap in find_gaps(storage, list(windows)):
+    found = find_gaps(storage, list(windows))
+    for gap in sorted(found, key=lambda each: series_order(each.series)):
         part = gap.range.intersection(windows[gap.series])
         if part is not None and gap.series.grid is not None:
             count = gap.series.grid.count(part)
             rows.append(gap_row(gap, start=part.start, end=part.end, count=count))
     return rows
+
+
+def series_order(series: Series) -> tuple[str, str, str, int]:
+    """As people look things up: venue, instrument, type, then timeframes from short to long."""
+    frame = series.timeframe
+    length = 0 if frame is None else frame.nominal_us
+    return series.venue.name, series.instrument_id.symbol, series.data_type.value, length
 
 
 def gap_row(gap: Gap, *, start: object, end: object, count: int) -> Row:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from lake.cli.arguments import DIRECT, HERE, Line, Place, Span, utc_now, words
 from lake.cli.fetch import engine, request, require_venue
-from lake.cli.output import print_error, print_rows, table_lines
+from lake.cli.output import print_error, print_rows, print_table
 from lake.cli.report import job_rows, print_failures
 from lake.domain.times import parse_moment
 from lake.errors import InvalidRequest, SourceError
@@ -145,8 +145,7 @@ async def _update(
     if as_json:
         print_rows(job_rows(report), as_json=True, empty="")
     elif report.rows:
-        for text in table_lines([row for row in job_rows(report, for_people=True) if row["rows"]]):
-            print(text)
+        print_table([row for row in job_rows(report, for_people=True) if row["rows"]])
     print_failures(report)
     return report.exit_code or (PARTLY_DONE if unplanned else 0)
 

@@ -71,6 +71,17 @@ def held_ranges(
     return subtract(spans, holes)
 
 
+def listed_from(first_available: datetime | None, held: Sequence[TimeRange]) -> datetime | None:
+    """Where the venue's candles begin, given what it said and what is held.
+
+    Rows from elsewhere (an archive) that are older than the venue's first candle show that it
+    was not the first: before *held* begins nothing is contradicted.
+    """
+    if first_available is None or not held:
+        return first_available
+    return min(first_available, held[0].start)
+
+
 def explain(
     series: Series,
     grid: Grid,

@@ -6,14 +6,18 @@ import asyncio
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lake.domain.gaps import GapReason
 from lake.domain.identifiers import Series
 from lake.domain.jobs import Job, JobState, Lease
+from lake.domain.ranges import subtract
 from lake.domain.resolve import resolve
-from lake.errors import StorageError
+from lake.domain.times import iso
+from lake.errors import InvalidRequest, LakeError, StorageError
 from lake.ingestion.events import (
     BudgetState,
     Event,
@@ -59,7 +63,7 @@ class Report:
         """0 done, 1 failed, 4 partly done, 130 interrupted (DESIGN, section 9)."""
         if self.interrupted:
             return 130
-        if not self.failed and not self.unreachable:
+        if not self.unreachable and all(job.state is JobState.COMPLETED for job in self.jobs):
             return 0
         return 1 if len(self.failed) == len(self.jobs) else 4
 
@@ -143,22 +147,28 @@ class Backfill:
         jobs = await asyncio.to_thread(self._register, plan)
         room = asyncio.Semaphore(SERIES_AT_ONCE)
 
-        async def work(each: SeriesPlan) -> JobEnded | None:
+        async def work(each: SeriesPlan) -> JobEnded:
             async with room:
                 if self._gates.stop.is_set():
-                    return None
+                    return await self._leave(each.series, jobs[each.series])
                 return await self._run_series(each, jobs[each.series])
 
         tasks = [asyncio.create_task(work(each)) for each in todo]
         try:
             ended = await asyncio.gather(*tasks)
-        except BaseException:
-            for task in tasks:
-                task.cancel()
+        except BaseException as error:
+            # A cancelled gather has cancelled them; twice would cut short how they end.
+            if not isinstance(error, asyncio.CancelledError):
+                for task in tasks:
+                    task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for job in jobs.values():
+                with suppress(LakeError):
+                    self._storage.jobs.request_cancel(job.job_id)
             raise
+        await asyncio.to_thread(self._settle, plan)
         return Report(
-            tuple(each for each in ended if each),
+            tuple(ended),
             requests=self._requests,
             seconds=time.monotonic() - started,
             interrupted=self._interrupted,
@@ -176,6 +186,35 @@ class Backfill:
                 ) or self._storage.jobs.create(each.series, each.wanted, refetch=each.refetch)
         return jobs
 
+    async def _leave(self, series: Series, job: Job) -> JobEnded:
+        """Ends a job that the run was stopped before."""
+        await asyncio.to_thread(self._storage.jobs.request_cancel, job.job_id)
+        ended = JobEnded(series, job.job_id, JobState.CANCELLED, 0, "stopped before it began")
+        self.emit(ended)
+        return ended
+
+    def _settle(self, plan: Plan) -> None:
+        """Completes jobs that a killed worker left behind and that have nothing left to do."""
+        left_out = {each.series: [part.range for part in each.excluded] for each in plan.series}
+        long_ago = self._storage.clock() - timedelta(seconds=2 * LEASE_S)
+        for job in self._storage.jobs.list((JobState.PENDING, JobState.RUNNING)):
+            if (
+                job.series not in left_out
+                or job.refetch
+                # A job just made is about to be claimed by whoever made it.
+                or (job.status is JobState.PENDING and job.updated_at > long_ago)
+            ):
+                continue
+            answered = [
+                each.range for each in self._storage.catalog.coverage(job.series) if each.promises
+            ]
+            if subtract([job.range], answered + left_out[job.series]):
+                continue
+            # Where its worker lives after all, it ends the job itself, or just has.
+            with suppress(StorageError, InvalidRequest):
+                lease = self._storage.jobs.claim(job.job_id, self._owner, ttl_s=LEASE_S)
+                self._storage.jobs.finish(lease, JobState.COMPLETED)
+
     def _note(self, plan: Plan) -> None:
         """What was wanted, and what of it cannot be had, in the catalog: gaps need both."""
         catalog = self._storage.catalog
@@ -184,6 +223,9 @@ class Backfill:
                 each.series, self.origin, accept_origin=self.venues.accept_base_url
             )
             catalog.note_wanted(each.series, each.wanted)
+            if each.first_available is not None:
+                evidence = f"the venue's first candle opens {iso(each.first_available)}"
+                catalog.set_first_available(each.series, each.first_available, evidence)
             for part in each.excluded:
                 if part.reason is GapReason.BEYOND_SOURCE:
                     catalog.set_beyond_source(each.series, part.range, part.why)
@@ -221,21 +263,38 @@ class Backfill:
         return await self._run_claimed(plan.series[0], job, lease)
 
     async def _claim(self, job: Job) -> Lease:
-        return await asyncio.to_thread(
-            self._storage.jobs.claim, job.job_id, self._owner, ttl_s=LEASE_S
+        claiming = asyncio.ensure_future(
+            asyncio.to_thread(self._storage.jobs.claim, job.job_id, self._owner, ttl_s=LEASE_S)
         )
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # The thread goes on; a lease that nobody knows of would block the job for a while.
+            self._abandon(await claiming)
+            raise
+
+    def _abandon(self, lease: Lease) -> None:
+        """Ends a job at once, without waiting for anything; a newer holder ends it itself."""
+        with suppress(LakeError):
+            self._storage.jobs.finish(lease, JobState.CANCELLED, "stopped at once")
 
     async def _run_claimed(self, each: SeriesPlan, job: Job, lease: Lease) -> JobEnded:
+        source = self.venues.opened(each.series.venue)
+        assert source is not None, "the plan was made by asking it"
         runner = JobRunner(
             self._storage,
-            await self.venues.source(each.series.venue),
-            job=await asyncio.to_thread(self._storage.jobs.get, job.job_id),
+            source,
+            job=self._storage.jobs.get(job.job_id),
             lease=lease,
             instrument=each.instrument,
             gates=self._gates,
             emit=self.emit,
         )
-        ended = await runner.run(each.pieces)
+        try:
+            ended = await runner.run(each.pieces)
+        except asyncio.CancelledError:
+            self._abandon(lease)
+            raise
         self.emit(ended)
         return ended
 

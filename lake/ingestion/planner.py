@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lake.domain.gaps import held_ranges
+from lake.domain.gaps import held_ranges, listed_from
 from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.jobs import Job, JobState
 from lake.domain.ranges import TimeRange, range_or_none, union
@@ -107,7 +107,8 @@ class Planner:
             and known.first_available is None
             and not _covers_start(known, wanted)
         ):
-            known = await self._probe(source, instrument, series, known)
+            first = await source.first_available(instrument, series)
+            known = replace(known, first_available=first)
         job_id = await asyncio.to_thread(self._refetch_job, series, wanted) if refetch else None
         covered_by = (job_id or "") if refetch else None
         pieces, excluded = outline(series, wanted, known, covered_by=covered_by)
@@ -130,6 +131,7 @@ class Planner:
             ),
             slots=work,
             refetch=refetch,
+            first_available=known.first_available,
         )
 
     def _known(self, source: CcxtSource, series: Series, now: datetime) -> Known:
@@ -142,33 +144,15 @@ class Planner:
             for each in catalog.partitions(series)
             if each.min_ts is not None and each.max_ts is not None
         ]
+        held = [] if grid is None else held_ranges(grid, bounds)
         return Known(
             coverage=catalog.coverage(series),
-            held=[] if grid is None else held_ranges(grid, bounds),
-            first_available=catalog.first_available(series),
+            held=held,
+            first_available=listed_from(catalog.first_available(series), held),
             retained_from=info.retained_from if info else None,
             obtainable=obtainable,
             obtainable_why=why,
         )
-
-    async def _probe(
-        self, source: CcxtSource, instrument: Instrument, series: Series, known: Known
-    ) -> Known:
-        """Asks the venue once per series where its candles begin, and remembers the answer."""
-        first = await source.first_available(instrument, series)
-        if first is None:
-            return known
-        if not self._storage.read_only:
-            evidence = f"the venue's first {series.timeframe} candle opens {iso(first)}"
-            await asyncio.to_thread(self._remember_first, series, first, evidence)
-        return replace(known, first_available=first)
-
-    def _remember_first(self, series: Series, first: datetime, evidence: str) -> None:
-        catalog = self._storage.catalog
-        catalog.ensure_series(
-            series, self._venues.origin, accept_origin=self._venues.accept_base_url
-        )
-        catalog.set_first_available(series, first, evidence)
 
     def _refetch_job(self, series: Series, wanted: TimeRange) -> str | None:
         job = self.unfinished(series, wanted, refetch=True)

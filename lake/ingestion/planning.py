@@ -61,6 +61,7 @@ class SeriesPlan:
     seconds: float
     slots: int
     refetch: bool = False
+    first_available: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,10 +108,12 @@ class JobRunner:
         """Brings *pieces* into the lake; the job is in a final state afterwards.
 
         Raises:
-            asyncio.CancelledError: The task was cancelled. What was committed stays; the job
-                stays ``running`` until its lease expires, and can be claimed again then.
+            asyncio.CancelledError: The task was cancelled. What was committed stays; the
+                caller, who gave the lease, ends the job.
         """
-        self._slots_total = max(1, sum(slots(self._series, piece) for piece in pieces))
+        # What was covered before counts as done, so that progress never goes back.
+        self._slots_total = max(1, slots(self._series, self._job.range))
+        self._slots_done = self._slots_total - sum(slots(self._series, each) for each in pieces)
         self._emit(JobStarted(self._series, self._job.job_id, self._job.attempts))
         heartbeat = asyncio.create_task(self._keep_lease())
         try:

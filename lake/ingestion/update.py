@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -45,8 +45,7 @@ async def plan_update(
     for info in await asyncio.to_thread(storage.catalog.series):
         series = info.series
         if (
-            info.wanted is not None
-            and series.data_type is DataType.OHLCV
+            series.data_type is DataType.OHLCV
             and info.origin == backfill.origin
             and (venue is None or series.venue == venue)
             and (data_type is None or series.data_type is data_type)
@@ -69,13 +68,32 @@ async def _plan_venue(
 ) -> Plan:
     source = await backfill.venues.source(venue)
     now = await source.server_time()
+    known = {each.id: each for each in await asyncio.to_thread(storage.catalog.instruments, venue)}
+    if any(info.series.instrument_id not in known for info in held):
+        # A catalog that was made again from the files has no instruments yet.
+        known = {each.id: each for each in await backfill.venues.instruments(venue)} | known
     wanted = []
     for info in held:
-        instrument = storage.catalog.instrument(info.series.instrument_id)
-        if instrument is not None and info.wanted is not None:
-            window = TimeRange(info.wanted.start, max(now, info.wanted.end))
-            wanted.append(Wanted(instrument, info.series, window))
+        start = _held_from(storage, info)
+        instrument = known.get(info.series.instrument_id)
+        if instrument is None:
+            raise SourceError(
+                f"{info.series} is held, but {venue} lists no such instrument. If it is gone for "
+                "good, leave it out with --instrument.",
+                retryable=False,
+            )
+        if start is not None and start < now:
+            wanted.append(Wanted(instrument, info.series, TimeRange(start, now)))
     return await backfill.planner.plan_series(venue, wanted)
+
+
+def _held_from(storage: Storage, info: SeriesInfo) -> datetime | None:
+    """Since when the series is wanted: as asked, else since the first row or promise held."""
+    if info.wanted is not None:
+        return info.wanted.start
+    starts = [each.range.start for each in storage.catalog.coverage(info.series)]
+    starts += [each.min_ts for each in storage.catalog.partitions(info.series) if each.min_ts]
+    return min(starts, default=None)
 
 
 async def update(

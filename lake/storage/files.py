@@ -67,8 +67,18 @@ def is_lake(root: Path) -> bool:
     return (root / MARKER).is_file()
 
 
+def holds_files_of_a_lake(root: Path) -> bool:
+    """Whether a lake was here: its catalog or any of its Parquet files still are."""
+    return (root / CATALOG).exists() or next((root / PARQUET).glob("*/venue=*"), None) is not None
+
+
 def no_lake(root: Path) -> NoLake:
     """The error for a place without a lake."""
+    if holds_files_of_a_lake(root):
+        return NoLake(
+            f"{root} holds the files of a lake, but its {MARKER} is missing. Copy that file from "
+            "where the others came from; a new one would make strangers of them."
+        )
     return NoLake(
         f"There is no lake at {root}. Create one with `lake backfill` or `lake import`, "
         "or name the folder of a lake with --data or LAKE_DATA."
@@ -109,6 +119,8 @@ def read_marker(root: Path) -> Marker:
 
 def create_marker(root: Path, *, origin: str, now: datetime) -> tuple[Marker, bool]:
     """Make a lake of *root*; says whether this call did it or another was quicker."""
+    if holds_files_of_a_lake(root) and not is_lake(root):
+        raise no_lake(root)
     marker = Marker(uuid.uuid4().hex, iso(now), origin)
     content = {
         "format": FORMAT,

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lake.domain.gaps import Fact, Gap, GapReason, explain, held_ranges, shared_by_all
+from lake.domain.gaps import (
+    Fact,
+    Gap,
+    GapReason,
+    explain,
+    held_ranges,
+    listed_from,
+    shared_by_all,
+)
 from lake.domain.identifiers import DataType, Series, expiry_of
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract, union
@@ -105,7 +113,8 @@ def _holdings(
         if spans
         else []
     )
-    facts = list(_facts(catalog, series, hull, coverage, retained_from, asked))
+    first = listed_from(catalog.first_available(series), held)
+    facts = list(_facts(catalog, series, hull, coverage, retained_from, asked, first))
     return _Holdings(series, hull, held, coverage, facts)
 
 
@@ -116,6 +125,7 @@ def _facts(
     coverage: Sequence[Coverage],
     retained_from: datetime | None,
     asked: Sequence[TimeRange],
+    first_available: datetime | None,
 ) -> list[Fact]:
     """What explains missing candles, the most telling first."""
     if not hull:
@@ -135,10 +145,9 @@ def _facts(
         if row.ts is not None:
             opened = grid.floor(row.ts)
             add(opened, grid.next(opened), GapReason.IN_QUARANTINE, row.reason)
-    first = catalog.first_available(series)
-    if first is not None:
-        why = f"the venue's first candle opens {iso(first)}"
-        add(EPOCH, first, GapReason.BEFORE_LISTING, why)
+    if first_available is not None:
+        why = f"the venue's first candle opens {iso(first_available)}"
+        add(EPOCH, first_available, GapReason.BEFORE_LISTING, why)
     expiry = expiry_of(series.instrument_id.symbol)
     if expiry is not None:
         ended = EPOCH.replace(year=expiry.year, month=expiry.month, day=expiry.day)

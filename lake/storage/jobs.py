@@ -200,22 +200,27 @@ class Jobs:
         return row[0] == JobState.RUNNING.value and is_alive(row[1], row[2], self._clock())
 
     def retry(self, job_id: str) -> None:
-        """Make a failed or cancelled job pending again.
+        """Make a job that ended early, or whose worker died, pending again.
 
         Raises:
             InvalidRequest: It is completed or being worked on.
             UnknownJob: There is no such job.
         """
+        now = self._clock()
         with self._database.writing() as transaction:
-            status = _claimable(transaction, job_id)[0]
-            if status not in (JobState.FAILED.value, JobState.CANCELLED.value):
+            status, _, _, until, process = _claimable(transaction, job_id)
+            running = status == JobState.RUNNING.value and is_alive(until, process, now)
+            if running or status == JobState.COMPLETED.value:
                 raise InvalidRequest(
-                    f"Job {job_id} is {status}; only a failed or cancelled job can be retried."
+                    f"Job {job_id} is {status}; only a job that ended early can be retried."
                 )
+            # The token rises, so that a worker taken for dead cannot publish any more.
             transaction.run(
                 "update ingestion_jobs set status = 'pending', cancel_requested = 0, "
-                "error = null, finished_at = null, updated_at = ? where job_id = ?",
-                (to_us(self._clock()), job_id),
+                "token = token + 1, lease_owner = null, lease_until = null, "
+                "lease_process = null, error = null, finished_at = null, updated_at = ? "
+                "where job_id = ?",
+                (to_us(now), job_id),
             )
 
     def clean(self, older_than: datetime) -> int:

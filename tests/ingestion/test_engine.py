@@ -15,6 +15,7 @@ from lake.domain.jobs import JobState
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, SeriesNotFound, UnknownJob
 from lake.ingestion import Backfill, DataIngestionEngine, Report, plan_update, update
+from lake.ingestion.events import Event, JobStarted
 from lake.storage.lake import Storage
 from lake.store import HistoricalDataStore
 from tests.box import BoxThread
@@ -211,3 +212,101 @@ def test_two_instruments_never_share_one_folder(market: Path, tmp_path: Path) ->
 
         with pytest.raises(InvalidRequest, match="already means another instrument"):
             asyncio.run(markets.run(storage, box.url, markets.request(instruments=("BTC/USDT",))))
+
+
+def test_a_job_whose_worker_died_before_saying_so_is_completed(
+    market: Path, tmp_path: Path
+) -> None:
+    """Killed between its last commit and its end, a job has nothing left to do but to end."""
+    wanted = markets.request(instruments=("BTC/USDT",), timeframes=(TimeFrame.HOUR_1,))
+    with (
+        Storage.open(tmp_path / "lake", create=True) as storage,
+        BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box,
+    ):
+        asyncio.run(markets.run(storage, box.url, wanted))
+        job = storage.jobs.create(
+            series("BTCUSDT", TimeFrame.HOUR_1), markets.TimeRange(START, END)
+        )
+        storage.jobs.claim(job.job_id, "killed", ttl_s=0)
+
+        report = asyncio.run(markets.run(storage, box.url, wanted))
+
+        assert report.jobs == ()
+        assert storage.jobs.get(job.job_id).status is JobState.COMPLETED
+
+
+def test_an_update_finds_what_is_held_when_the_catalog_was_made_again(
+    market: Path, tmp_path: Path
+) -> None:
+    """A lost catalog is rebuilt from the files; what it no longer says must not end updates."""
+    lake = tmp_path / "lake"
+    early = markets.request(
+        instruments=("BTC/USDT",), timeframes=(TimeFrame.HOUR_1,), end=datetime(2024, 2, 1)
+    )
+    with BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box:
+        with Storage.open(lake, create=True) as storage:
+            asyncio.run(markets.run(storage, box.url, early))
+        for file in lake.glob("catalog.sqlite*"):
+            file.unlink()
+
+        async def bring(storage: Storage) -> Report:
+            async with Backfill(storage, base_url=box.url, min_free=0) as backfill:
+                return await update(storage, backfill)
+
+        with Storage.open(lake) as storage:
+            report = asyncio.run(bring(storage))
+
+            assert report.exit_code == 0
+            markets.assert_equal(market, storage, series("BTCUSDT", TimeFrame.HOUR_1))
+
+
+def test_a_plan_writes_nothing(market: Path, tmp_path: Path) -> None:
+    """Asking what would be done must not add a series that holds nothing."""
+
+    async def plan(storage: Storage, url: str) -> int:
+        async with Backfill(storage, base_url=url, min_free=0) as backfill:
+            return (await backfill.plan(markets.request())).rows
+
+    with (
+        Storage.open(tmp_path / "lake", create=True) as storage,
+        BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box,
+    ):
+        assert asyncio.run(plan(storage, box.url)) > 0
+        assert storage.catalog.series() == []
+        assert storage.jobs.list() == []
+
+
+def test_a_run_that_is_stopped_leaves_no_job_waiting_or_running(
+    market: Path, tmp_path: Path
+) -> None:
+    """After Ctrl-C, once or twice, the job table says how each job ended."""
+
+    async def cancelled(storage: Storage, url: str) -> None:
+        began = asyncio.Event()
+
+        def listen(event: Event) -> None:
+            if isinstance(event, JobStarted):
+                began.set()
+
+        async with Backfill(storage, base_url=url, min_free=0, on_event=listen) as backfill:
+            running = asyncio.create_task(backfill.run(await backfill.plan(markets.request())))
+            await began.wait()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def stopped(storage: Storage, url: str) -> Report:
+        async with Backfill(storage, base_url=url, min_free=0) as backfill:
+            plan = await backfill.plan(markets.request())
+            backfill.stop()
+            return await backfill.run(plan)
+
+    unfinished = (JobState.PENDING, JobState.RUNNING)
+    with BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box:
+        with Storage.open(tmp_path / "once", create=True) as storage:
+            report = asyncio.run(stopped(storage, box.url))
+            assert [job.state for job in report.jobs] == [JobState.CANCELLED] * 4
+            assert (report.exit_code, storage.jobs.list(unfinished)) == (130, [])
+        with Storage.open(tmp_path / "twice", create=True) as storage:
+            asyncio.run(cancelled(storage, box.url))
+            assert storage.jobs.list(unfinished) == []
+            assert len(storage.jobs.list((JobState.CANCELLED,))) == 4

@@ -293,3 +293,14 @@ def test_a_read_only_lake_refuses_commits(tmp_path: Path) -> None:
             with pytest.raises(ReadOnlyLake):
                 store(reader, lease, candles([5]))
             assert closes(reader.read_partition(JANUARY)) == {0: 100.0, 1: 100.0}
+
+
+def test_no_lake_is_made_over_the_files_of_another(tmp_path: Path) -> None:
+    """A backup without its lake.json would become a lake to which its own files are strangers."""
+    with Storage.open(tmp_path / "data", create=True) as storage:
+        store(storage, begin(storage), candles([0, 1]), answered(0, 2))
+    (tmp_path / "data" / "lake.json").unlink()
+
+    for create in (True, False):
+        with pytest.raises(NoLake, match=r"lake\.json is missing"):
+            Storage.open(tmp_path / "data", create=create)

@@ -134,3 +134,18 @@ def test_a_candle_in_quarantine_is_not_called_absent(storage: Storage) -> None:
     [gap] = find_gaps(storage)
     assert (gap.range, gap.reason) == (hours(1, 2), GapReason.IN_QUARANTINE)
     assert "high below low" in gap.evidence
+
+
+def test_rows_older_than_the_venues_first_candle_contradict_the_listing(
+    storage: Storage,
+) -> None:
+    """An archive may hold what the venue no longer gives; then it was not the first candle."""
+    store(storage, begin(storage), candles([1, 3]), answered(1, 4, Basis.ARCHIVE))
+    storage.catalog.set_first_available(HOURLY, hour(6), "probe")
+    storage.catalog.note_wanted(HOURLY, hours(0, 8))
+
+    assert reasons(storage) == [
+        (hours(0, 1), 1, GapReason.BEFORE_LISTING),
+        (hours(2, 3), 1, GapReason.VENUE_HAS_NONE),
+        (hours(4, 8), 4, GapReason.NOT_FETCHED),
+    ]
