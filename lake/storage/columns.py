@@ -16,7 +16,9 @@ from lake.domain.times import from_us
 from lake.errors import SchemaMismatch
 
 # Odd, so that no two integers meet by it alone (the golden ratio's bits).
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+_MIX = 0x9E3779B97F4A7C15
+_ALL_BITS = 2**64 - 1
+_NO_NUMBER = -0x2545F4914F6CDD1D
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -156,17 +158,16 @@ def key_marks(table: pa.Table, spec: RowSpec) -> Ints:
     in 2**64, so what a match of marks decides has to look at the keys as well.
     """
     marks = np.zeros(table.num_rows, np.uint64)
+    weight = 1
     for name in spec.key:
         column = table[name]
-        if column.null_count == len(column):
-            continue
         if _is_integral(column.type):
-            values = pc.fill_null(column.cast(pa.int64()), 0).to_numpy().astype(np.uint64)
-        else:
-            texts = ("" if each is None else each for each in column.to_pylist())
-            values = np.fromiter(map(hash, texts), np.int64, len(column)).astype(np.uint64)
-            values[~_valid(column)] = 0
-        marks = marks * _MIX + values
+            filled = pc.fill_null(column.cast(pa.int64()), _NO_NUMBER)
+            marks += filled.to_numpy().view(np.uint64) * np.uint64(weight)
+        elif column.null_count < len(column):
+            texts = (0 if each is None else hash(each) for each in column.to_pylist())
+            marks += np.fromiter(texts, np.int64, len(column)).view(np.uint64) * np.uint64(weight)
+        weight = weight * _MIX & _ALL_BITS
     return marks.view(np.int64)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -37,6 +37,9 @@ from lake.storage.writing import PartitionWriter
 
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
+
+_SILENT_AT_MOST = timedelta(seconds=5)
+"""A slice takes a tenth of a second, the shortest sensible lease several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,13 @@ class Publication:
             with disk.storage_errors(f"creating {self.path.parent}"):
                 disk.make_folders(self.path.parent)
             with PartitionWriter(self.temporary, self.spec, self.storage.sizes) as writer:
+                told_at = self.storage.clock()
                 for merged in slices:
-                    if merged.old_rows is not None or merged.notes:
+                    # A day of trades takes seconds: nobody is to take us for dead meanwhile.
+                    is_silent = self.storage.clock() - told_at >= _SILENT_AT_MOST
+                    if merged.old_rows is not None or merged.notes or is_silent:
                         self._tell(merged.old_rows, merged.notes)
+                        told_at = self.storage.clock()
                     tally.count(merged)
                     writer.append(merged.rows)
                     if checks_keys:

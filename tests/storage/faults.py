@@ -2,8 +2,8 @@
 
 ``python faults.py FOLDER KIND NUMBER...``; one lake for each number. KIND is ``sqlite`` (the
 NUMBER-th write or sync of SQLite fails), ``fsync`` (the NUMBER-th fsync of ours does) or ``size``
-(no file may grow past NUMBER bytes: what a full disk or a quota does). Prints as JSON which
-error each number gave.
+(no file may grow past NUMBER bytes: what a full disk or a quota does). Even
+numbers merge slice by slice. Prints as JSON which error each number gave.
 """
 
 from __future__ import annotations
@@ -74,7 +74,10 @@ def main() -> None:
     said: dict[str, str] = {}
     for number in map(int, numbers):
         trial = Trial(
-            Path(folder) / f"{kind}-{number}", number, Path(folder) / f"log-{kind}-{number}"
+            Path(folder) / f"{kind}-{number}",
+            number,
+            Path(folder) / f"log-{kind}-{number}",
+            sliced=number % 2 == 0,
         )
         outcome = Path(folder) / f"outcome-{kind}-{number}"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,10 +16,11 @@ from lake.domain.jobs import Lease
 from lake.domain.partitions import Partition
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import SourceTag
-from lake.domain.schemas import OHLCV
+from lake.domain.schemas import OHLCV, TRADES, RowSpec
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import from_us, to_us
 from lake.storage.lake import CommitResult, PartitionCommit, Storage
+from lake.storage.writing import Sizes
 
 HOURLY = Series(DataType.OHLCV, InstrumentId("BTCUSDT", Venue("BINANCE")), TimeFrame.HOUR_1)
 START = datetime(2024, 1, 1)
@@ -26,6 +29,11 @@ JANUARY = Partition(HOURLY, 2024, 1)
 VENUE = SourceTag("ccxt", 20)
 ARCHIVE = SourceTag("archive", 30)
 IMPORT = SourceTag("csv", 5)
+
+
+Row = dict[str, Any]
+SLICED = Sizes(whole_bytes=0, group_rows=7, group_bytes=1 << 20)
+"""Every commit is merged slice by slice, and files have many row groups."""
 
 
 class Clock:
@@ -103,7 +111,7 @@ def begin(
 def store(
     storage: Storage,
     lease: Lease,
-    rows: pa.Table,
+    rows: pa.Table | Iterable[pa.Table],
     *claims: Claim,
     partition: Partition = JANUARY,
     tag: SourceTag = VENUE,
@@ -118,3 +126,43 @@ def store(
 
 def temporaries(storage_root: Path) -> list[Path]:
     return sorted((storage_root / "parquet").rglob("*.tmp"))
+
+
+def random_rows(
+    rng: random.Random, spec: RowSpec, count: int, *, spread: int = 40, strays: float = 0.0
+) -> list[Row]:
+    """Rows with nulls, ties and repeated keys, in any order.
+
+    Args:
+        rng: Decides.
+        spec: What they are.
+        count: How many.
+        spread: Over how many hours.
+        strays: How often a trade is told with another time than its key's.
+    """
+    rows = []
+    for _ in range(count):
+        row: Row = {}
+        for field in spec.schema:
+            if field.nullable and rng.random() < 0.2:
+                row[field.name] = None
+            elif pa.types.is_timestamp(field.type):
+                row[field.name] = START + rng.randrange(spread) * HOUR
+            elif pa.types.is_list(field.type):
+                row[field.name] = [float(rng.randrange(3)) for _ in range(rng.randrange(3))]
+            elif pa.types.is_string(field.type):
+                row[field.name] = rng.choice(("buy", "sell"))
+            elif pa.types.is_integer(field.type):
+                row[field.name] = rng.randrange(30)
+            else:
+                row[field.name] = float(rng.randrange(2))
+        if spec is TRADES:
+            # One of the two names a trade, and a trade has one time.
+            row["trade_id"], row["trade_ref"] = rng.choice(
+                ((rng.randrange(30), None), (None, f"r{rng.randrange(9)}"))
+            )
+            named = row["trade_id"] if row["trade_ref"] is None else len(row["trade_ref"])
+            late = rng.randrange(1, 9) if rng.random() < strays else 0
+            row["ts"] = START + timedelta(seconds=named + late)
+        rows.append(row)
+    return rows

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from lake.storage.points import POINTS
+from lake.storage.points import POINTS, SLICED_POINTS
 
 _HERE = Path(__file__).parent
 
 
-def torture(folder: Path, *, seed: int, kills: int) -> dict[str, Any]:
+def torture(folder: Path, *more: str, seed: int, kills: int) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, str(_HERE / "torture.py"), str(folder), str(seed), str(kills)],
+        [sys.executable, str(_HERE / "torture.py"), str(folder), str(seed), str(kills), *more],
         capture_output=True,
         text=True,
         check=False,
@@ -36,6 +36,13 @@ def test_a_writer_killed_at_every_point_loses_and_doubles_nothing(tmp_path: Path
     assert set(done["at"]) == {*POINTS, "anywhere"}
 
 
+def test_a_writer_of_many_row_groups_killed_at_every_point_loses_nothing(tmp_path: Path) -> None:
+    """Large files are merged slice by slice: killed in the midst of one, too."""
+    done = torture(tmp_path / "lakes", "sliced", seed=2, kills=32)
+
+    assert set(done["at"]) == {*POINTS, *SLICED_POINTS, "anywhere"}
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("seed", range(100, 104))
 def test_a_writer_killed_hundreds_of_times_loses_and_doubles_nothing(
@@ -46,3 +53,12 @@ def test_a_writer_killed_hundreds_of_times_loses_and_doubles_nothing(
 
     assert done["kills"] >= 100
     assert set(done["at"]) == {*POINTS, "anywhere"}
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(200, 203))
+def test_a_writer_of_many_row_groups_killed_hundreds_of_times(tmp_path: Path, seed: int) -> None:
+    done = torture(tmp_path / "lakes", "sliced", seed=seed, kills=100)
+
+    assert done["kills"] >= 100
+    assert set(done["at"]) == {*POINTS, *SLICED_POINTS, "anywhere"}

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from storage_kit import HOUR, START, answered, candles, closes, hour, hours
+from storage_kit import START, Row, answered, candles, closes, hour, hours, random_rows
 
 from lake.domain.coverage import Basis, Coverage
 from lake.domain.ranges import TimeRange
 from lake.domain.schemas import FUNDING_RATES, OHLCV, ORDERBOOK, TRADES, RowSpec
 from lake.storage.merge import UNRANKED, Merged, merge, replace
-
-Row = dict[str, Any]
 
 
 def covered(first: int, end: int, rank: int, basis: Basis = Basis.ANSWER) -> Coverage:
@@ -173,35 +171,9 @@ def reference(
     return sorted(held.values(), key=order), added, changed, old
 
 
-def random_rows(rng: random.Random, spec: RowSpec, count: int) -> list[Row]:
-    rows = []
-    for _ in range(count):
-        row: Row = {}
-        for field in spec.schema:
-            if field.nullable and rng.random() < 0.2:
-                row[field.name] = None
-            elif pa.types.is_timestamp(field.type):
-                row[field.name] = START + rng.randrange(40) * HOUR
-            elif pa.types.is_list(field.type):
-                row[field.name] = [float(rng.randrange(3)) for _ in range(rng.randrange(3))]
-            elif pa.types.is_string(field.type):
-                row[field.name] = rng.choice(("buy", "sell"))
-            elif pa.types.is_integer(field.type):
-                row[field.name] = rng.randrange(30)
-            else:
-                row[field.name] = float(rng.randrange(2))
-        if spec is TRADES:
-            # One of the two names a trade, and a trade has one time.
-            row["trade_id"], row["trade_ref"] = rng.choice(
-                ((rng.randrange(30), None), (None, f"r{rng.randrange(9)}"))
-            )
-            named = row["trade_id"] if row["trade_ref"] is None else len(row["trade_ref"])
-            row["ts"] = START + timedelta(seconds=named)
-        rows.append(row)
-    return rows
-
-
-@pytest.mark.parametrize("spec", [OHLCV, TRADES, ORDERBOOK, FUNDING_RATES], ids=str)
+@pytest.mark.parametrize(
+    "spec", [OHLCV, TRADES, ORDERBOOK, FUNDING_RATES], ids=lambda spec: spec.data_type.value
+)
 @pytest.mark.parametrize("seed", range(25))
 def test_merging_equals_a_merge_row_by_row(spec: RowSpec, seed: int) -> None:
     """Keys with nulls, lists, duplicates, ranks and losses, as one by one they must come out."""

@@ -1,6 +1,7 @@
 """Kills a writer again and again and compares the lake with a model after every kill.
 
-Run by test_crash.py as ``python torture.py FOLDER SEED KILLS``; prints what it did as JSON.
+Run by test_crash.py as ``python torture.py FOLDER SEED KILLS [sliced]``; says as JSON what it did.
+``sliced``: files have many row groups and are merged slice by slice, as large ones are.
 Nothing in this process opens a lake: every life of the writer and every look at the lake is a
 forked child, because neither SQLite's nor Arrow's state survives a fork.
 """
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage_kit import HOURLY, VENUE, answered, candles, closes, hour, hours
+from storage_kit import HOURLY, SLICED, VENUE, answered, candles, closes, hour, hours
 
 from lake.domain.jobs import JobState
 from lake.domain.partitions import Partition, split
@@ -27,6 +28,7 @@ from lake.domain.ranges import TimeRange, union
 from lake.storage import points
 from lake.storage.doctor import examine
 from lake.storage.lake import PartitionCommit, Storage
+from lake.storage.writing import DEFAULT_SIZES, Sizes
 
 HOURS = 31 * 24 + 29 * 24
 """January and February: two files."""
@@ -41,6 +43,11 @@ class Trial:
     root: Path
     seed: int
     log: Path
+    sliced: bool = False
+
+    @property
+    def sizes(self) -> Sizes:
+        return SLICED if self.sliced else DEFAULT_SIZES
 
     @property
     def acknowledged(self) -> int:
@@ -92,7 +99,7 @@ def steps(pages: list[tuple[int, State]]) -> list[State]:
 def live(trial: Trial) -> None:
     """One life of the writer: go on after the last acknowledged commit, to the end."""
     todo = steps(history(trial.seed))
-    with Storage.open(trial.root, create=True) as storage:
+    with Storage.open(trial.root, create=True, sizes=trial.sizes) as storage:
         storage.catalog.ensure_series(HOURLY, "venue")
         jobs = storage.jobs.list()
         job = jobs[0] if jobs else storage.jobs.create(HOURLY, hours(0, HOURS))
@@ -126,7 +133,7 @@ def look(trial: Trial) -> None:
 
 def look_again(trial: Trial) -> None:
     """Start-up brings the catalog into step and leaves nothing of the dead worker behind."""
-    with Storage.open(trial.root) as storage:
+    with Storage.open(trial.root, sizes=trial.sizes) as storage:
         assert storage.database.read("select * from intents") == []
         assert storage.database.read("select * from revisions where pending = 1") == []
         assert sorted((trial.root / "parquet").rglob("*.tmp")) == []
@@ -145,7 +152,7 @@ def look_at_the_end(trial: Trial) -> None:
     seen = states(history(trial.seed))
     held = held_rows(trial.root)
     assert held == seen[-1], difference(held, seen[-1])
-    with Storage.open(trial.root) as storage:
+    with Storage.open(trial.root, sizes=trial.sizes) as storage:
         [job] = storage.jobs.list()
         assert job.status is JobState.COMPLETED
         expected: list[tuple[int, float]] = []
@@ -229,6 +236,8 @@ def is_killed(trial: Trial, point: str | None, count: int, delay: float) -> bool
 
 def main() -> None:
     folder, seed, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    sliced = sys.argv[4:] == ["sliced"]
+    known = (*points.POINTS, *points.SLICED_POINTS) if sliced else points.POINTS
     rng = random.Random(seed)
     killed: Counter[str] = Counter()
     lakes = 0
@@ -236,12 +245,15 @@ def main() -> None:
     # Each named point in turn, and a random instant for every two of them.
     targets: list[str | None] = []
     while len(targets) < kills:
-        targets += [*points.POINTS, *[None] * (len(points.POINTS) // 2)]
+        targets += [*known, *[None] * (len(known) // 2)]
     targets = targets[:kills]
     rng.shuffle(targets)
     while targets:
         trial = Trial(
-            folder / f"lake-{lakes}", seed * 1_000_003 + lakes, folder / f"acknowledged-{lakes}"
+            folder / f"lake-{lakes}",
+            seed * 1_000_003 + lakes,
+            folder / f"acknowledged-{lakes}",
+            sliced,
         )
         lakes += 1
         while targets:
