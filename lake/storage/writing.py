@@ -1,6 +1,7 @@
 """Writes the lake's Parquet files: row group by row group, whatever their size.
 
-Decides the settings of every data type (``tests/benchmarks/bench_storage.py`` measures them).
+Decides the settings of every data type; ``bench_storage.py`` and ``bench_settings.py`` in
+``tests/benchmarks`` measure them.
 """
 
 from __future__ import annotations

@@ -108,15 +108,26 @@ BEFORE_THE_FENCE = (
 )
 
 
-@pytest.mark.parametrize("point", BEFORE_THE_FENCE)
+@pytest.mark.parametrize(
+    ("point", "sliced"),
+    [
+        *((point, False) for point in BEFORE_THE_FENCE),
+        *((point, True) for point in ("commit.merged", "temporary.grown", "temporary.synced")),
+    ],
+)
 def test_a_frozen_worker_that_wakes_after_its_lease_publishes_nothing(
-    root: Path, point: str
+    root: Path, point: str, sliced: bool
 ) -> None:
     """Another worker has the job by then; what it stored stays exactly as it is."""
     with Storage.open(root, clock=later) as storage:
         job = storage.jobs.create(HOURLY, hours(0, 100))
         with working(
-            root=str(root), job_id=job.job_id, pages=[[0, 1, 2]], close=1.0, freeze_at=point
+            root=str(root),
+            job_id=job.job_id,
+            pages=[[0, 1, 2]],
+            close=1.0,
+            freeze_at=point,
+            sliced=sliced,
         ) as worker:
             worker.wait_until_ready()
             worker.go()
@@ -226,12 +237,15 @@ def test_two_threads_that_write_one_partition_give_the_exact_union(root: Path, s
         assert sum(job.rows for job in storage.jobs.list()) == 600
 
 
-def test_two_processes_that_write_one_partition_give_the_exact_union(root: Path) -> None:
+@pytest.mark.parametrize("sliced", [False, True], ids=["whole", "sliced"])
+def test_two_processes_that_write_one_partition_give_the_exact_union(
+    root: Path, sliced: bool
+) -> None:
     """Here no lock of ours helps: only the comparison inside the transaction does."""
     pages = interleaved(60, 10)
     with (
-        working(root=str(root), pages=pages[0]) as one,
-        working(root=str(root), pages=pages[1]) as other,
+        working(root=str(root), pages=pages[0], sliced=sliced) as one,
+        working(root=str(root), pages=pages[1], sliced=sliced) as other,
     ):
         for worker in (one, other):
             worker.wait_until_ready()

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from storage_kit import HOURLY, START, VENUE, answered, candles, hour
+from storage_kit import HOURLY, SLICED, START, VENUE, answered, candles, hour
 
 from lake.domain.jobs import JobState
 from lake.domain.partitions import Partition
@@ -20,6 +20,7 @@ from lake.domain.ranges import TimeRange
 from lake.errors import LakeError
 from lake.storage import points
 from lake.storage.lake import PartitionCommit, Storage
+from lake.storage.writing import DEFAULT_SIZES
 
 
 def say(**what: Any) -> None:
@@ -41,7 +42,8 @@ def freezer(name: str) -> points.Hook:
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    with Storage.open(Path(order["root"])) as storage:
+    sizes = SLICED if order.get("sliced") else DEFAULT_SIZES
+    with Storage.open(Path(order["root"]), sizes=sizes) as storage:
         storage.catalog.ensure_series(HOURLY, "venue")
         job_id = order.get("job_id")
         if job_id is None:
