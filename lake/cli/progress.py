@@ -58,7 +58,7 @@ class Tally:
             case Planned(plan=plan):
                 self._started = self._clock()
                 for each in plan.series:
-                    self._planned[str(each.series)] = each.rows
+                    self._planned[str(each.series)] = each.slots
                 self.slots_wanted = sum(self._planned.values())
             case PageFetched():
                 key = str(event.series)

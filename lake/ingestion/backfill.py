@@ -219,8 +219,12 @@ class Backfill:
         """What was wanted, and what of it cannot be had, in the catalog: gaps need both."""
         catalog = self._storage.catalog
         for each in plan.series:
+            source = self.venues.opened(each.series.venue)
             catalog.ensure_series(
-                each.series, self.origin, accept_origin=self.venues.accept_base_url
+                each.series,
+                self.origin,
+                accept_origin=self.venues.accept_base_url,
+                variant=source.variant(each.series) if source else None,
             )
             catalog.note_wanted(each.series, each.wanted)
             if each.first_available is not None:
