@@ -121,7 +121,7 @@ def test_a_cancelled_job_keeps_what_it_stored_and_can_be_started_again(
         ({"venue": Venue("OKX")}, "was asked for at OKX"),
         ({"end_time": START}, "end must be after the start"),
         ({"instrument_id": InstrumentId.from_str("BTCUSD.BINANCE")}, "Near: BTCUSDT"),
-        ({"data_type": DataType.TRADES}, "fetches candles"),
+        ({"data_type": DataType.ORDERBOOK}, "keep no history"),
         ({"timeframe": None}, "needs a timeframe"),
     ],
 )
