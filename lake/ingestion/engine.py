@@ -106,7 +106,9 @@ class DataIngestionEngine:
         [instrument] = resolve(instrument_id.symbol, instrument_id.venue, listed)
         series = Series(data_type, instrument.id, timeframe)
         window = TimeRange(start_time, end_time)
-        return await asyncio.to_thread(self._record, series, window)
+        # What a series may not be mixed with is said by the venue's entry, once it is open.
+        source = await backfill.venues.source(series.venue)
+        return await asyncio.to_thread(self._record, series, window, source.variant(series))
 
     async def start_ingestion_job(self, job_id: str) -> asyncio.Task[Job]:
         """Starts a job in the background.
@@ -199,9 +201,9 @@ class DataIngestionEngine:
             self._backfill = Backfill(self._storage, **self._options)
         return self._backfill
 
-    def _record(self, series: Series, window: TimeRange) -> str:
+    def _record(self, series: Series, window: TimeRange, variant: str | None) -> str:
         storage = self._storage
-        storage.catalog.ensure_series(series, self._engine().origin)
+        storage.catalog.ensure_series(series, self._engine().origin, variant=variant)
         return storage.jobs.create(series, window).job_id
 
     async def _run(self, job_id: str) -> Job:
