@@ -137,3 +137,16 @@ def test_help_says_what_may_be_given_several_times(run: Run, command: str, usage
 
 def test_doctor_offers_no_flags_of_fetching(run: Run) -> None:
     assert "--base-url" not in run("doctor", "--help").out
+
+
+def test_sources_promises_no_import_that_is_not_there(run: Run) -> None:
+    shown = run("sources", "kraken").out
+
+    assert "`lake import` cannot read yet" in shown
+
+
+def test_an_unknown_venue_is_told_how_to_see_them_all(run: Run) -> None:
+    finished = run("sources", "nosuch")
+
+    assert finished.code == 2
+    assert "`lake sources --all` lists all of them" in finished.err
