@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from lake.cli.update import PARTLY_DONE
 from tests.box import BoxServer
 from tests.cli.conftest import Run
-from tests.cli.test_commands import archive
+from tests.cli.test_commands import archive, kline
 
 LAKE = Path("lake")
 
@@ -109,11 +110,15 @@ def test_a_folder_of_unknown_files_is_refused_file_by_file(run: Run) -> None:
 
 
 def test_the_notes_of_an_import_are_told_as_text(run: Run) -> None:
-    path = archive("BTCUSDT-1m-2024-01-01.zip", count=3)
+    line = kline(datetime(2024, 1, 1), 100)
+    opened = int(line.split(",")[0])
+    early = line.replace(str(opened + 59_999), str(opened + 30_000))
+    path = Path("BTCUSDT-1m-2024-01-01.csv")
+    path.write_text(f"{early}\n{kline(datetime(2024, 1, 1, 0, 1), 100)}\n", encoding="utf-8")
 
     [row] = json.loads(run("import", path, "--venue", "binance", "-d", LAKE, "--json").out)
 
-    assert isinstance(row["notes"], list)
+    assert [text for text in row["notes"] if "2024-01-01" in text or "clos" in text]
 
 
 @pytest.mark.parametrize(
