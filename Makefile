@@ -61,7 +61,7 @@ sql: $(READY) ## Ask the lake: make sql SQL="select count(*) from ohlcv_1h"
 	@$(LAKE) sql "$(SQL)" $(WHERE) $(ARGS)
 
 test: $(READY) ## Run the tests
-	@$(PY) -m pytest -m 'not torture' $(ARGS)
+	@$(PY) -m pytest -m 'not torture' -rfE $(ARGS)
 
 lint: $(READY) ## Check format, style and types
 	@$(PY) -m ruff format --check lake tests
@@ -75,7 +75,7 @@ bench: $(READY) ## Measure throughput
 	@$(PY) -m tests.benchmarks $(ARGS)
 
 torture: $(READY) ## Run the long seeded tests: kills, faults, frozen writers
-	@$(PY) -m pytest -m torture $(ARGS)
+	@$(PY) -m pytest -m torture -rfE $(ARGS)
 
 clean: ## Remove caches and packages that were built; never a lake, never .venv
 	rm -rf dist build/wheel .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -108,6 +108,14 @@ def test_the_commands_of_the_readme_print_what_it_says(tmp_path: Path) -> None:
             server.stdout.close()
 
 
+def test_the_examples_of_the_readme_never_write_into_a_users_lake() -> None:
+    """Who pastes them has a lake of real rows in data/, perhaps, or means to."""
+    named = [re.search(r"--data (\S+)", example.command) for example in examples()]
+
+    assert [found and found[1] for found in named[:2]] == ["market", "market"]
+    assert {found and found[1] for found in named[2:]} == {"box"}
+
+
 def test_the_settings_of_the_readme_are_settings(tmp_path: Path) -> None:
     [text] = blocks("toml")
     (tmp_path / "lake.toml").write_text(text, encoding="utf-8")

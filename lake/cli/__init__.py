@@ -31,18 +31,27 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
     # Without this every flag would also get a --no-flag, and every list an --empty-list.
-    default_parameter=Parameter(negative=""),
+    default_parameter=Parameter(
+        negative="",
+        # That a flag is off and a list empty where it is not given, everybody knows.
+        show_default=lambda value: None if value is False or value == () else value,
+    ),
 )
-app.command(fetch.backfill, alias="download-data")
-app.command(fetch.plan)
+# The usage lines that cyclopts makes say ARGS for what may be given several times.
+app.command(
+    fetch.backfill,
+    alias="download-data",
+    usage="Usage: lake backfill VENUE INSTRUMENT... [OPTIONS]",
+)
+app.command(fetch.plan, usage="Usage: lake plan VENUE INSTRUMENT... [OPTIONS]")
 app.command(update.update)
-app.command(imports.import_, name="import")
+app.command(imports.import_, name="import", usage="Usage: lake import PATH... [OPTIONS]")
 app.command(jobs.app)
 app.command(holdings.status, alias="list-data")
 app.command(holdings.gaps)
-app.command(venues.sources)
-app.command(venues.instruments)
-app.command(query.sql)
+app.command(venues.sources, usage="Usage: lake sources [VENUE...] [OPTIONS]")
+app.command(venues.instruments, usage="Usage: lake instruments VENUE [PATTERN...] [OPTIONS]")
+app.command(query.sql, usage="Usage: lake sql STATEMENT|- [OPTIONS]")
 app.command(box.serve)
 app.command(box.generate)
 app.command(doctor.doctor)

@@ -26,6 +26,8 @@ from lake.errors import InvalidRequest, ReadOnlyLake, StorageError
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
 
+_SPAN = re.compile(r"(\d+)\s*([smhdw])")
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SEPARATORS = re.compile(r"[,\s]+")
 _DAYS_MAX = 40_000  # a century: what is above is a slip of the finger
 
@@ -193,6 +195,25 @@ def _split_timerange(text: str) -> tuple[str | None, str | None]:
 def utc_now() -> datetime:
     """The only wall clock of the commands: naive UTC."""
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+def span_of(text: str, *, flag: str) -> timedelta:
+    """The span that *text* names: ``50m``, ``7d``."""
+    found = _SPAN.fullmatch(text.strip().lower())
+    if found is None:
+        raise InvalidRequest(
+            f"{flag} {text!r} is not a span. Write a number and a unit (s, m, h, d or w), "
+            "for example 50m, 24h or 7d."
+        )
+    try:
+        return timedelta(seconds=int(found[1]) * _UNITS_S[found[2]])
+    except OverflowError as error:
+        raise InvalidRequest(f"{flag} {text!r} is longer than time goes.") from error
+
+
+def without_mirror(message: str) -> str:
+    """A refusal to mix origins, for commands that no URL could mirror: what is left to do."""
+    return re.sub(r",? or say --accept-base-url[^.]*", "", message)
 
 
 def words(texts: Iterable[str]) -> tuple[str, ...]:

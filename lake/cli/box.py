@@ -10,7 +10,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import HERE, UNBOUNDED, Place, Span, timeframes, utc_now, words
+from lake.cli.arguments import (
+    HERE,
+    UNBOUNDED,
+    Place,
+    Span,
+    timeframes,
+    utc_now,
+    without_mirror,
+    words,
+)
 from lake.cli.output import seconds_text
 from lake.domain.ranges import TimeRange
 from lake.domain.times import parse_moment
@@ -69,7 +78,9 @@ def generate(
     *,
     data: Annotated[Path, Parameter(name=["--data", "-d"])],
     seed: int = 0,
-    instruments: Annotated[list[str] | None, Parameter(name=["--instruments", "-p"])] = None,
+    instruments: Annotated[
+        list[str] | None, Parameter(name=["--instruments", "-p"], consume_multiple=True)
+    ] = None,
     timeframe: Annotated[list[str] | None, Parameter(name=["--timeframe", "-t"])] = None,
     span: Span = UNBOUNDED,
     rate: float = 0.2,
@@ -116,19 +127,22 @@ def generate(
     with Storage.open(data, create=True, origin="synthetic") as storage:
         if storage.created:
             print(f"new lake of synthetic data at {storage.root}", file=sys.stderr)
-        made = write(
-            storage,
-            seed=seed,
-            start=start,
-            end=end or utc_now(),
-            instruments=words(instruments) if instruments else DEFAULT_INSTRUMENTS,
-            timeframes=frames,
-            rate=rate,
-            outages=outages,
-            listings=listings,
-            store_trades=trades,
-            on_progress=say,
-        )
+        try:
+            made = write(
+                storage,
+                seed=seed,
+                start=start,
+                end=end or utc_now(),
+                instruments=words(instruments) if instruments else DEFAULT_INSTRUMENTS,
+                timeframes=frames,
+                rate=rate,
+                outages=outages,
+                listings=listings,
+                store_trades=trades,
+                on_progress=say,
+            )
+        except InvalidRequest as error:
+            raise InvalidRequest(without_mirror(str(error))) from error
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     print(

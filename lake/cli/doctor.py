@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lake.cli.arguments import DIRECT, HERE, Line, Place
+from lake.cli.arguments import DIRECT, HERE, Place
 from lake.cli.output import Row, print_rows
 
 _FOUND = 3
@@ -12,7 +12,6 @@ def doctor(
     *,
     deep: bool = False,
     repair: bool = False,
-    line: Line = DIRECT,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
@@ -32,7 +31,7 @@ def doctor(
     from lake.storage.doctor import examine
 
     root = place.root()
-    settings = line.settings(root)
+    settings = DIRECT.settings(root)
     with place.open() as storage:
         if not json:
             print(f"lake {storage.lake_id} at {storage.root}")

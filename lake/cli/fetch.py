@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 _ASK_ABOVE_S = 3_600
 _ASK_ABOVE_BYTES = 10_000_000_000
 
-Instruments = Annotated[tuple[str, ...], Parameter(name=["--instrument", "--pairs", "-p"])]
+Instruments = Annotated[
+    tuple[str, ...],
+    Parameter(name=["--instrument", "--pairs", "-p"], consume_multiple=True),
+]
 VenueName = Annotated[str, Parameter(name=["--venue", "--exchange"])]
 Timeframes = Annotated[list[str] | None, Parameter(name=["--timeframe", "--timeframes", "-t"])]
 TypeName = Annotated[str, Parameter(name=["--type"])]

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 _NOT_EXPECTED = {GapReason.BEFORE_LISTING, GapReason.AFTER_DELISTING, GapReason.EXPIRED}
 
 VenueName = Annotated[str | None, Parameter(name=["--venue", "--exchange"])]
-Instruments = Annotated[list[str] | None, Parameter(name=["--instrument", "--pairs", "-p"])]
+Instruments = Annotated[
+    list[str] | None,
+    Parameter(name=["--instrument", "--pairs", "-p"], consume_multiple=True),
+]
 Timeframes = Annotated[list[str] | None, Parameter(name=["--timeframe", "-t"])]
 
 
@@ -55,7 +58,7 @@ def status(
         if disk:
             print_rows(_disk_rows(storage.root), as_json=json, empty="")
             return 0
-        chosen = _chosen(storage, venue, instrument, timeframe)
+        chosen = chosen_series(storage, venue, instrument, timeframe)
         rows = _status_rows(storage, chosen)
         if not json:
             size = size_text(sum(int(str(row["bytes"])) for row in rows))
@@ -102,7 +105,7 @@ def gaps(
     first = None if since is None else parse_moment(since, now=now)
     last = None if until is None else parse_moment(until, now=now)
     with place.open() as storage:
-        found = find_gaps(storage, _chosen(storage, venue, instrument, timeframe))
+        found = find_gaps(storage, chosen_series(storage, venue, instrument, timeframe))
     rows = [
         gap_row(gap, start=gap.range.start, end=gap.range.end, count=gap.missing_count)
         for gap in sorted(found, key=lambda each: series_order(each.series))
@@ -122,7 +125,7 @@ def _reason(text: str) -> GapReason:
         raise InvalidRequest(f"{text!r} is no reason for a gap. Use one of: {names}.") from None
 
 
-def _chosen(
+def chosen_series(
     storage: Storage,
     venue: str | None,
     instruments: Sequence[str] | None,

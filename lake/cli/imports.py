@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import HERE, Place
+from lake.cli.arguments import HERE, Place, without_mirror
 from lake.cli.output import Row, print_error, print_rows, print_table, seconds_text
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame
 
 if TYPE_CHECKING:
     from lake.ingestion.imports import FileOutcome, ImportEvent, ImportReport
+    from lake.storage.lake import Storage
 
 
 def import_(
@@ -64,7 +65,8 @@ def import_(
             timezone=timezone,
             on_event=_Watch() if sys.stderr.isatty() else None,
         )
-    _print_report(report, as_json=json)
+        rows = [_row(storage, each) for each in report.files]
+    _print_report(report, rows, as_json=json)
     return report.exit_code
 
 
@@ -82,12 +84,11 @@ class _Watch:
             print(f"\r\x1b[K{self._files:,} files: {event.path.name}", end="", file=sys.stderr)
 
 
-def _print_report(report: ImportReport, *, as_json: bool) -> None:
+def _print_report(report: ImportReport, rows: list[Row], *, as_json: bool) -> None:
     from lake.ingestion.imports import FileState
 
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
-    rows = [_row(each) for each in report.files]
     if as_json:
         print_rows(rows, as_json=True, empty="")
     else:
@@ -102,10 +103,24 @@ def _print_report(report: ImportReport, *, as_json: bool) -> None:
             print_table([_short(row) for row in rows])
     for each in report.files:
         if each.state is FileState.REFUSED:
-            print_error("lake import", each.reason)
+            print_error("lake import", _reason(each))
 
 
-def _row(each: FileOutcome) -> Row:
+def _reason(each: FileOutcome) -> str:
+    """Why a file was refused, in one line that names it."""
+    reason = " ".join(without_mirror(each.reason).split())
+    return reason if each.path.name in reason else f"{each.path.name}: {reason}"
+
+
+def _notes(storage: Storage, each: FileOutcome) -> list[str]:
+    """What the file's rows gave reason to note, as the catalog keeps it."""
+    if each.series is None or each.window is None or not each.notes:
+        return []
+    noted = storage.catalog.notes(each.series)
+    return [str(note.text) for note in noted if note.ts in each.window]
+
+
+def _row(storage: Storage, each: FileOutcome) -> Row:
     series = each.series
     return {
         "file": str(each.path),
@@ -118,12 +133,14 @@ def _row(each: FileOutcome) -> Row:
         "end": None if each.window is None else each.window.end,
         "rows": each.rows,
         "rejected": each.rejected,
-        "notes": each.notes,
-        "reason": each.reason or None,
+        "notes": _notes(storage, each),
+        "reason": _reason(each) if each.reason else None,
     }
 
 
 def _short(row: Row) -> Row:
     """For people: the file's name without its folder, and no reason, which stderr tells."""
     short = {name: value for name, value in row.items() if name not in ("reason", "data_type")}
-    return short | {"file": Path(str(row["file"])).name}
+    notes = row["notes"]
+    assert isinstance(notes, list)
+    return short | {"file": Path(str(row["file"])).name, "notes": len(notes)}

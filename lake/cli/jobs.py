@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from lake.cli.arguments import DIRECT, HERE, Line, Place, utc_now
+from lake.cli.arguments import DIRECT, HERE, Line, Place, span_of, utc_now
 from lake.cli.output import Row, print_error, print_rows
 from lake.domain.jobs import Job, JobState
-from lake.domain.times import parse_moment
 from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -121,10 +120,10 @@ def clean(*, older_than: str = "7d", place: Place = HERE) -> int:
     Args:
         older_than: Only jobs that ended so long ago: 7d (default), 24h.
     """
+    span = span_of(older_than, flag="--older-than")
     now = utc_now()
-    before = parse_moment(older_than, now=now)
-    if now - before < timedelta(0):
-        raise InvalidRequest(f"--older-than {older_than!r} lies in the future. Write 7d or 24h.")
+    # Nothing is older than a century; the calendar itself ends at the year 1.
+    before = now - min(span, timedelta(days=36_500))
     with place.open_to_write() as storage:
         count = storage.jobs.clean(before)
     print(f"{count:,} jobs forgotten")
@@ -135,6 +134,7 @@ async def _run(storage: Storage, settings: Settings, job: Job, interrupts: Inter
     from lake.cli.fetch import engine
     from lake.cli.interrupt import INTERRUPTED
     from lake.cli.progress import progress_for
+    from lake.cli.update import PARTLY_DONE
 
     progress = progress_for()
     async with engine(storage, settings, progress) as backfill:
@@ -145,7 +145,9 @@ async def _run(storage: Storage, settings: Settings, job: Job, interrupts: Inter
     if ended.state is JobState.FAILED:
         print_error(f"lake: {ended.series} failed", ended.error or "no reason was given")
         return 1
-    return INTERRUPTED if interrupts.count else 0
+    if interrupts.count:
+        return INTERRUPTED
+    return 0 if ended.state is JobState.COMPLETED else PARTLY_DONE
 
 
 def _find(storage: Storage, text: str) -> Job:

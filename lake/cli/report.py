@@ -13,6 +13,7 @@ from lake.cli.output import (
     seconds_text,
     size_text,
 )
+from lake.domain.jobs import JobState
 from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -149,6 +150,12 @@ def print_failures(report: Report) -> None:
         print_error(f"lake: {job.series} failed", job.error or "no reason was given")
     if report.interrupted:
         print("interrupted; run the same command again to continue", file=sys.stderr)
+    elif cancelled := sum(job.state is JobState.CANCELLED for job in report.jobs):
+        print(
+            f"{cancelled:,} of {len(report.jobs):,} series were stopped before their end; run the "
+            "same command again to continue",
+            file=sys.stderr,
+        )
     if report.failed:
         print("What was stored stays. Run the same command again to continue.", file=sys.stderr)
 

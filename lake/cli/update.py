@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import DIRECT, HERE, Line, Place, Span, utc_now, words
+from lake.cli.arguments import DIRECT, HERE, Line, Place, Span, span_of, words
 from lake.cli.fetch import engine, request, require_venue
+from lake.cli.holdings import Instruments, chosen_series
 from lake.cli.output import print_error, print_rows, print_table
 from lake.cli.report import job_rows, print_failures
-from lake.domain.times import parse_moment
+from lake.domain.identifiers import Venue
 from lake.errors import InvalidRequest, SourceError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def update(
     *,
     venue: Annotated[str | None, Parameter(name=["--venue"])] = None,
     type_: Annotated[str | None, Parameter(name=["--type"])] = None,
-    instrument: Annotated[list[str] | None, Parameter(name=["--instrument", "-p"])] = None,
+    instrument: Instruments = None,
     max_time: str | None = None,
     line: Line = DIRECT,
     place: Place = HERE,
@@ -57,13 +58,14 @@ def update(
 
     root = place.root()
     settings = line.settings(root)
-    limit = None if max_time is None else _seconds(max_time)
+    limit = None if max_time is None else _limit_s(max_time)
     if venue is not None:
         require_venue(venue)
     with place.open_to_write() as storage, exclusive(root, "update") as alone:
         if not alone:
             print(f"another update of {root} is running; nothing to do here", file=sys.stderr)
             return 0
+        instruments = _held_instruments(storage, settings, venue, words(instrument or ()))
         return interrupt.run(
             lambda interrupts: _update(
                 storage,
@@ -71,19 +73,33 @@ def update(
                 interrupts,
                 venue=venue,
                 kind=type_,
-                instruments=words(instrument or ()),
+                instruments=instruments,
                 max_time_s=limit,
                 as_json=json,
             )
         )
 
 
-def _seconds(text: str) -> float:
-    now = utc_now()
-    seconds = (now - parse_moment(text, now=now)).total_seconds()
+def _limit_s(text: str) -> float:
+    seconds = span_of(text, flag="--max-time").total_seconds()
     if seconds <= 0:
-        raise InvalidRequest(f"--max-time {text!r} is not a span. Write for example 50m or 2h.")
+        raise InvalidRequest(f"--max-time {text!r} leaves no time. Write for example 50m or 2h.")
     return seconds
+
+
+def _held_instruments(
+    storage: Storage, settings: Settings, venue: str | None, named: Sequence[str]
+) -> tuple[str, ...]:
+    """The ids of the held instruments that *named* means; empty where all are meant.
+
+    Raises:
+        SeriesNotFound: Nothing that is held fits, and nothing is to be kept there either.
+    """
+    kept = venue is not None and any(Venue(each.venue) == Venue(venue) for each in settings.keep)
+    if not named and (venue is None or kept):
+        return ()
+    ids = {str(each.instrument_id) for each in chosen_series(storage, venue, named, None)}
+    return tuple(sorted(ids)) if named else ()
 
 
 async def _update(
@@ -98,7 +114,7 @@ async def _update(
     as_json: bool,
 ) -> int:
     from lake.cli.progress import progress_for
-    from lake.domain.identifiers import DataType, Venue
+    from lake.domain.identifiers import DataType
     from lake.ingestion import Report
     from lake.ingestion import update as bring_up_to_now
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from lake.cli.arguments import DIRECT, HERE, Line, Place, words
 from lake.cli.output import Row, print_rows
 from lake.domain.identifiers import DataType, Instrument, Venue
+from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from lake.config import Settings
@@ -36,10 +37,10 @@ def sources(
         all_: Every venue that ccxt knows.
         json: Print one JSON object per venue and data type.
     """
-    from lake.sources.capabilities import capabilities, capability
+    from lake.sources.capabilities import capabilities
 
     if venue:
-        found = [capability(Venue(each), DataType.OHLCV) for each in words(venue)]
+        found = [_capability(each) for each in words(venue)]
     else:
         found = [each for each in capabilities() if all_ or json or each.raw or each.depth_candles]
     print_rows([_source_row(each) for each in found], as_json=json, empty="no such venue")
@@ -48,6 +49,17 @@ def sources(
             "\nEvery other ccxt venue: page by page through ccxt; `lake sources --all` lists them."
         )
     return 0
+
+
+def _capability(name: str) -> Capability:
+    from lake.sources.capabilities import capability
+
+    try:
+        return capability(Venue(name), DataType.OHLCV)
+    except InvalidRequest as error:
+        # Alone it lists only some of them.
+        text = str(error).replace("`lake sources` lists", "`lake sources --all` lists")
+        raise InvalidRequest(text) from error
 
 
 def _source_row(each: Capability) -> Row:
@@ -74,7 +86,9 @@ def _source_row(each: Capability) -> Row:
 
 def limit_text(each: Capability) -> str:
     """How far back a venue's history can be had; empty where nothing limits it."""
-    return each.depth_reason.format(venue=each.venue, count=each.depth_candles)
+    text = each.depth_reason.format(venue=each.venue, count=each.depth_candles)
+    # The import reads Binance's archives only; a hint at others' would be an empty promise.
+    return text.replace(" (`lake import`)", ", which `lake import` cannot read yet")
 
 
 def instruments(

@@ -42,7 +42,7 @@ def test_the_demo_fills_a_lake_and_then_has_nothing_to_do(tmp_path: Path) -> Non
     answers = [run.stdout[run.stdout.index("\ninstrument  candles") :] for run in (first, second)]
     assert answers[0] == answers[1]
     assert [line.split()[:2] for line in answers[0].split("\n")[2:5]] == [
-        ["BTCUSDT", "2,159"],
-        ["ETHUSDT", "2,159"],
-        ["SOLUSDT", "1,694"],
+        ["BTCUSDT", "2159"],
+        ["ETHUSDT", "2159"],
+        ["SOLUSDT", "1694"],
     ]
