@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lake.config import Settings
     from lake.ingestion import Backfill, Plan, Request
     from lake.ingestion.events import Listener
-    from lake.sources.capabilities import Capability
+    from lake.sources.capability import Capability
     from lake.storage.lake import Storage
 
 _ASK_ABOVE_S = 3_600

@@ -13,7 +13,7 @@ from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from lake.config import Settings
-    from lake.sources.capabilities import Capability
+    from lake.sources.capability import Capability
     from lake.storage.lake import Storage
 
 
