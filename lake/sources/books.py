@@ -89,9 +89,9 @@ def _fault(us: int, received_us: int, sides: dict[str, tuple[Array, Array]]) -> 
         return "from the future"
     for name, (prices, quantities) in sides.items():
         if not ((prices > 0) & (prices < np.inf)).all():
-            return f"a {name} price is not a positive number"
+            return f"{name} price is not a positive number"
         if not ((quantities > 0) & (quantities < np.inf)).all():
-            return f"a {name} quantity is not a positive number"
+            return f"{name} quantity is not a positive number"
         steps = np.diff(prices) if name == "ask" else -np.diff(prices)
         if not (steps > 0).all():
             return f"{name}s are not ordered best first"

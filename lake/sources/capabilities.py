@@ -18,7 +18,8 @@ from lake.domain.identifiers import DataType, InstrumentKind, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest
 from lake.sources.budget import Limit
-from lake.sources.capability import Capability, RawEndpoint
+from lake.sources.capability import Capability as Capability
+from lake.sources.capability import RawEndpoint
 from lake.sources.decode import decode_inverse_klines, decode_klines
 from lake.sources.market_data import MARKET_DATA, NOT_TO_BE_HAD
 from lake.sources.venue_limits import UNIFIED_LIMITS, UnifiedLimits

@@ -106,6 +106,7 @@ class TradeWalk:
         concurrency: int,
         now: datetime,
         settled: datetime,
+        page_rows: int = _PAGE_ROWS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -117,6 +118,7 @@ class TradeWalk:
             concurrency: Requests under way at once.
             now: The venue's time, at least.
             settled: Up to where trades are final.
+            page_rows: A page is delivered when it has so many.
             monotonic: Says how long a page has been waiting.
         """
         self._asker = asker
@@ -126,10 +128,12 @@ class TradeWalk:
         self._start_us = to_us(window.start)
         self._end_us = to_us(min(window.end, settled))
         self._believed_us = to_us(now) - _LAG_US
+        self._page_rows = page_rows
         self._monotonic = monotonic
         self._requests = 0
         self._ahead: deque[tuple[int, asyncio.Task[TradeAnswer]]] = deque()
         self._width = 1
+        self._begun: tuple[int, int] | None = None
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Ascending, touching pages over the window, up to where trades are final.
@@ -142,6 +146,7 @@ class TradeWalk:
         search = BorderSearch(self._asker, self._map, page_size=self._page_size)
         # Neighbours in time may be swapped by a little, so both ends reach over.
         first = await search.first_at(self._start_us - DISORDER_US)
+        _, self._begun = self._map.around(self._start_us - DISORDER_US)
         held, began = _Held(self._start_us), self._monotonic()
         stop_us = self._end_us + DISORDER_US
         has_ended = first is None
@@ -155,7 +160,7 @@ class TradeWalk:
                     has_ended = evidence.has_ended
                     held.rejected += evidence.rejected()
                     held.notes += _absences(evidence, rows)
-                is_due = held.count >= _PAGE_ROWS or self._monotonic() - began > _PAGE_S
+                is_due = held.count >= self._page_rows or self._monotonic() - began > _PAGE_S
                 cut_us = min(held.last_us - DISORDER_US, self._end_us)
                 if is_due and self._start_us < cut_us < self._end_us and cut_us > held.start_us:
                     yield self._page(held, cut_us, cut_us)
@@ -229,11 +234,9 @@ class TradeWalk:
     def _expected_last(self, first: int, stop_us: int) -> int:
         """About the last id that is needed: known, or by how dense the trades so far were."""
         before, after = self._map.around(stop_us)
-        begun, _ = self._map.around(self._start_us)
-        later = after if after is not None else before
-        earlier = before if after is not None else begun
-        if later is None or earlier is None or later[1] <= earlier[1]:
-            return after[0] if after is not None else first
+        earlier, later = (before, after) if after is not None else (self._begun, before)
+        if earlier is None or later is None or later[1] <= earlier[1]:
+            return first if after is None else after[0]
         density = (later[0] - earlier[0]) / (later[1] - earlier[1])
         return earlier[0] + int((stop_us - earlier[1]) * density)
 
@@ -246,7 +249,7 @@ class TradeWalk:
 
 
 def _absences(evidence: Evidence, rows: pa.Table) -> list[Note]:
-    """What is to be said of ids that do not exist, at the trade after them."""
+    """What is to be said of ids that do not exist, at a trade beside them."""
     runs = evidence.absent()
     if not runs or not rows.num_rows:
         return []
