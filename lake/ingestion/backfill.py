@@ -237,8 +237,9 @@ class Backfill:
     async def _run_series(self, each: SeriesPlan, job: Job) -> JobEnded:
         try:
             lease = await self._claim(job)
-        except StorageError:
-            # Another worker is at this very range: both may fetch, the commits sort it out.
+        except (StorageError, InvalidRequest):
+            # Another worker is, or just was, at this very range: both may fetch, and the
+            # commits sort it out.
             job = await asyncio.to_thread(
                 self._storage.jobs.create, each.series, each.wanted, refetch=each.refetch
             )

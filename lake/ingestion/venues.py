@@ -77,7 +77,11 @@ class Venues:
         source = await self.source(venue)
         listed = await source.instruments()
         if not self._storage.read_only:
-            refused = await asyncio.to_thread(catalog.upsert_instruments, listed, fetched_at=now)
+            # A stand-in's list must not pass for the venue's own tomorrow.
+            fetched_at = now if self._base_url is None else None
+            refused = await asyncio.to_thread(
+                catalog.upsert_instruments, listed, fetched_at=fetched_at
+            )
             self._clashing |= {each.id: each for each in refused}
         return listed
 

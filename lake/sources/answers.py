@@ -129,6 +129,16 @@ class Asker:
         start = from_us(first or 0)
         window = TimeRange(start, max(end, grid.next(start)))
         checked = validate_candles(decoded.table, grid, window, closed_before=now, raw=decoded.raw)
+        beside = [
+            each for each in checked.rejected if each.ts is not None and each.ts not in window
+        ]
+        if beside and len(beside) == decoded.table.num_rows:
+            # A cache that ignores the query would otherwise look like a venue that has nothing.
+            raise SourceError(
+                f"Candles of {window} were asked for, but the answer has only others "
+                f"(the first opens {iso(beside[0].ts or window.start)}).",
+                retryable=True,
+            )
         if checked.conflicts:
             raise SourceError(
                 f"The answer has different candles of one time ({iso(checked.conflicts[0])}).",
@@ -148,6 +158,9 @@ async def first_candle(asker: Asker, rules: Rules) -> datetime | None:
     named: list[datetime] = []
     for turn in range(rules.retry.attempts):
         answer = await asker.answer(turn, None, 1 + turn)
+        if answer.checked.rows.num_rows > 1 + turn:
+            # More than was asked for is the answer to another question.
+            continue
         if answer.checked.rows.num_rows:
             named.append(answer.checked.rows["ts"][0].as_py())
             if named.count(min(named)) > 1:

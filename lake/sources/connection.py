@@ -29,6 +29,10 @@ _TRIES_AT_FIRST = 4
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 
+# A Date header counts whole seconds and may come from a proxy's cache of a minute.
+_DATE_DIFFERS_S = 90.0
+
+
 class Connection:
     """A ccxt client with our budget, clock and error classes around it."""
 
@@ -162,6 +166,14 @@ class Connection:
                 raise
             if isinstance(answer, bool) or not isinstance(answer, int | float) or answer <= 0:
                 raise SourceError(f"{what}: it answered {answer!r}.", retryable=True)
+            date = _date_s(call)
+            if date is not None and abs(answer / 1_000 - date) > _DATE_DIFFERS_S:
+                # One of the two is wrong; a clock that runs ahead would cover the future.
+                raise SourceError(
+                    f"{what}: it answered {answer!r} ms, but its Date header differs by "
+                    f"{abs(answer / 1_000 - date):,.0f} s.",
+                    retryable=True,
+                )
             self.clock.measured(float(answer), sent=sent, received=time.monotonic())
 
         await self._retry.run(ask)
@@ -190,6 +202,15 @@ class Connection:
             if each.get("rateLimitType") == "REQUEST_WEIGHT":
                 span = _UNIT_S.get(each.get("interval"), 60) * int(each.get("intervalNum", 1))
                 self.budget.limit = Limit(int(each["limit"]), float(span))
+
+
+def _date_s(call: Call) -> float | None:
+    """The Date header of the answer, in seconds since 1970."""
+    date = call.exchanged.header("date")
+    try:
+        return None if date is None else parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
 
 
 def even_limit(unit_s: float) -> Limit:

@@ -120,13 +120,17 @@ class Storage:
             database = database_of_a_read_only_lake(root)
             return cls(root, marker, database, clock, created=False, sizes=sizes)
 
-        had_catalog = (root / files.CATALOG).exists()
+        # The mark stays when a rebuild is killed, so that the next start does it again.
+        unfinished = root / files.REBUILDING
+        if not made and not (root / files.CATALOG).exists():
+            unfinished.touch()
         database = Database(root / files.CATALOG, Access.WRITE)
         storage = cls(root, marker, database, clock, created=made, sizes=sizes)
         try:
             migrate(database, now=clock())
-            if not had_catalog and not made:
+            if unfinished.exists():
                 rebuild(storage)
+                unfinished.unlink(missing_ok=True)
             reconcile(storage)
         except BaseException:
             storage.close()

@@ -60,7 +60,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(root: Path) -> Iterator[BoxThread]:
-    with BoxThread(root, clock_start=NOW, clock_rate=0, limits=False) as box:
+    with BoxThread(root, clock_start=NOW, limits=False) as box:
         yield box
 
 
@@ -158,7 +158,7 @@ def test_the_book_of_now_comes_back(box: BoxThread, root: Path, venue: str) -> N
         assert row[f"{side}_prices"] == stored[f"{side}_prices"][:20]
         assert row[f"{side}_quantities"] == pytest.approx(stored[f"{side}_quantities"][:20])
     at = stored["ts"] if venue != "BINANCE" else datetime.fromisoformat(NOW)
-    assert abs(row["ts"] - at) < timedelta(seconds=5)
+    assert abs(row["ts"] - at) < timedelta(minutes=10)
     assert [claim.range.start for claim in page.claims] == [row["ts"]]
 
 

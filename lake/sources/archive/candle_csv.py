@@ -109,7 +109,8 @@ def read_candles(
 
 def _header_lines(head: bytes) -> int:
     start = head.lstrip(b"\xef\xbb\xbf")[:1]
-    return 0 if start.isdigit() else 1
+    # Only a name is a header: a number written otherwise ("1..., +1...) is a row to be read.
+    return 1 if start.isalpha() else 0
 
 
 def _tables(
