@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,10 +16,13 @@ from lake.domain.rows import Page, SourceTag
 from lake.domain.timeframe import Grid, TimeFrame
 from lake.domain.times import from_us
 from lake.errors import InvalidRequest, SourceError
+from lake.sources.binance_rows import decode_agg_trades, decode_depth
+from lake.sources.books import validate_book
 from lake.sources.decode import decode_klines
+from lake.sources.trade_checks import validate_trades
 from lake.sources.validation import validate_candles
 from lake.storage.lake import PartitionCommit, Storage
-from tests.sources.replay import Case, cases, fetched
+from tests.sources.replay import RECORDED, Case, cases, fetched
 
 SPOT = InstrumentKind.SPOT
 BTC = Instrument(Venue("BINANCE"), "BTCUSDT", "BTC/USDT", "BTCUSDT", SPOT, "BTC", "USDT")
@@ -139,3 +143,47 @@ def test_a_venue_that_answers_with_other_candles_than_asked_covers_nothing(venue
 def test_reserved_types_have_no_way_in() -> None:
     with pytest.raises(InvalidRequest, match="not built yet"):
         DataType.from_str("ohlcv_index")
+
+
+def recorded(venue: str, method: str) -> list[dict[str, Any]]:
+    """The recorded calls of *method*; skips the test where nothing is at hand."""
+    path = RECORDED / "cases" / f"{venue}.json"
+    if not path.exists():
+        pytest.skip(f"no recorded answers at {path}")
+    found: list[dict[str, Any]] = json.loads(path.read_text())["methods"].get(method, [])
+    assert found
+    return found
+
+
+def test_recorded_trades_of_binance_have_ccxts_values() -> None:
+    for case in recorded("binance", "fetchTrades"):
+        decoded = decode_agg_trades(json.dumps(case["httpResponse"]).encode(), BTC)
+
+        checked = validate_trades(decoded, now=datetime(2026, 1, 1), whole_seconds=False)
+
+        assert checked.rejected == ()
+        assert [
+            (str(row["trade_id"]), row["ts"], row["side"], row["price"], row["quantity"])
+            for row in checked.rows.to_pylist()
+        ] == [
+            (each["id"], from_us(each["timestamp"] * 1_000), each["side"], each["price"],
+             each["amount"])
+            for each in case["parsedResponse"]
+        ]  # fmt: skip
+
+
+def test_recorded_books_of_binance_have_ccxts_values() -> None:
+    for case in recorded("binance", "fetchOrderBook"):
+        decoded = decode_depth(json.dumps(case["httpResponse"]).encode(), BTC)
+        theirs = case["parsedResponse"]
+
+        checked = validate_book(decoded, depth=20, received=datetime(2026, 1, 1))
+
+        assert checked.rejected is None
+        [row] = checked.rows.to_pylist()
+        assert row["sequence"] == theirs["nonce"]
+        for ours, side in (("bid", "bids"), ("ask", "asks")):
+            levels = zip(row[f"{ours}_prices"], row[f"{ours}_quantities"], strict=True)
+            assert [list(each) for each in levels] == theirs[side][:20]
+        if theirs["timestamp"] is not None:
+            assert row["ts"] == from_us(theirs["timestamp"] * 1_000)
