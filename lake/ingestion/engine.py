@@ -81,7 +81,7 @@ class DataIngestionEngine:
         """Records a job that brings ``[start_time, end_time)`` of one series; returns its id.
 
         Args:
-            data_type: Candles in this version.
+            data_type: Candles, trades or funding rates; books have no history to fetch.
             instrument_id: Our code, ccxt's symbol or the venue's id, at a venue.
             venue: May be left out; must be the one of *instrument_id*.
             start_time: Naive UTC, or aware.
