@@ -180,6 +180,7 @@ class JobRunner:
     ) -> list[BaseException]:
         """Trades and the like: pages follow one another, and are committed while they come."""
         pages: list[Page] = []
+        count = 0
         failures: list[BaseException] = []
         async with self._gates.rows.hold(STREAMED_ROWS):
             try:
@@ -189,9 +190,11 @@ class JobRunner:
                         async for page in pages_of_window:
                             self._tell(page)
                             pages.append(page)
-                            if sum(each.rows.num_rows for each in pages) >= STREAMED_ROWS:
-                                await self._commit(partition, pages)
-                                pages = []
+                            count += page.rows.num_rows
+                            if count >= STREAMED_ROWS:
+                                # Taken first: a commit that failed is not tried a second time.
+                                ready, pages, count = pages, [], 0
+                                await self._commit(partition, ready)
                             if self._must_stop():
                                 raise Stopped
             except Exception as error:
