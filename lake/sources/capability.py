@@ -3,33 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from enum import Enum
+from typing import Any, TypeAlias
 
-from lake.domain.identifiers import DataType, InstrumentKind, Venue
+from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.sources.budget import Limit
-from lake.sources.cursor import Cursor
+from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoder
 
 
 @dataclass(frozen=True, slots=True)
-class RawEndpoint:
-    """A venue's own endpoint, asked through ccxt's implicit method.
-
-    Attributes:
-        open_ended: Whether ``startTime`` or ``endTime`` (inclusive) may be left out. Without
-            ``endTime`` an answer reaches past a gap of any length.
-    """
+class Request:
+    """One request: ccxt's implicit method for a venue's endpoint, and its parameters."""
 
     method: str
+    parameters: Mapping[str, Any]
+
+
+CandleRequest: TypeAlias = Callable[[Instrument, CandleCursor], Request]
+RowsRequest: TypeAlias = Callable[[Instrument, Cursor], Request]
+
+
+class Paging(Enum):
+    """How a venue hands out trades or settlements of a span of time."""
+
+    IDS = "ids"
+    """From a dense id on; where a moment lies is found by bisection."""
+    SPAN = "span"
+    """Start and end are honoured; a full answer may have been cut, at whichever end."""
+    BACK = "back"
+    """Newest first from the end of the span, or from the token of the answer before, back."""
+    FORWARD = "forward"
+    """Oldest first from the start of the span, or from the token of the answer before, on."""
+    WHOLE = "whole"
+    """Always everything that there is, whatever is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandleEndpoint:
+    """A venue's own endpoint of candles, asked through ccxt's implicit method.
+
+    Attributes:
+        request: Method and parameters for what is wanted.
+        decode: The body into rows, any order.
+        weight: Of a request for so many candles; None takes ccxt's own cost.
+        open_ended: Whether either bound may be left out. Without the last one an answer
+            reaches past a gap of any length.
+    """
+
+    request: CandleRequest
     decode: Decoder
-    time_method: str
-    info_method: str
-    weight: Callable[[int], int]
-    info_weight: int
-    open_ended: bool = True
+    weight: Callable[[int], int] | None = None
+    open_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +65,42 @@ class RowsEndpoint:
     """A venue's endpoint of trades, settlements or books, through ccxt's implicit method.
 
     Attributes:
-        parameters: A request's parameters for what is wanted; the instrument's are added.
-        weight: Of a request for so many rows or levels.
+        request: Method and parameters for what is wanted.
+        decode: The body into rows, any order; ``Decoded.following`` where it names the next.
+        weight: Of a request for so many rows or levels; None takes ccxt's own cost.
+        paging: How a span of time is handed out; nothing for books.
         whole_seconds: Whether the venue's times are no finer than seconds.
         levels: Depths that a book can be asked for, ascending; empty where any can.
     """
 
-    method: str
+    request: RowsRequest
     decode: Decoder
-    parameters: Callable[[Cursor], dict[str, Any]]
-    weight: Callable[[int], int]
+    weight: Callable[[int], int] | None = None
+    paging: Paging = Paging.SPAN
     whole_seconds: bool = False
     levels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a venue is reached, whatever is asked of it.
+
+    Attributes:
+        limit: Its rate limit in its own weights; None follows ccxt's ``rateLimit``.
+        concurrency: Requests under way at once.
+        options: For ccxt's client.
+        time_method: The implicit method whose ``serverTime`` is the venue's clock; None takes
+            ccxt's ``fetch_time``.
+        info_weight: What the market list costs, where it names the limits too; None where
+            ccxt's ``load_markets`` is all there is.
+    """
+
+    venue: Venue
+    limit: Limit | None = None
+    concurrency: int = 4
+    options: Mapping[str, Any] = field(default_factory=dict)
+    time_method: str | None = None
+    info_weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +108,9 @@ class Capability:
     """What a venue can give of one data type, and how it wants to be asked.
 
     Attributes:
-        page_size: Most candles asked for in one request.
-        settle_after: Candles younger than this may still be corrected.
+        page_size: Most rows asked for in one request.
+        concurrency: Requests under way at once for one series.
+        settle_after: Rows younger than this may still be corrected.
         depth_candles: How many of the newest candles can be had; None is without a bound.
         depth_reason: Why, and where older ones can be had.
         longest_window: The longest range one request may name.
@@ -68,8 +121,10 @@ class Capability:
         volume_units: What the venue's volume is, per kind of instrument: ``base``, or
             ``contracts``, which need the contract's size. Absent kinds are refused: their
             unit is not known.
-        rows: How trades, funding or books are asked for; None for candles.
-        kinds: Of which instruments they are to be had.
+        raw: How candles are asked for; None goes through ccxt's unified method.
+        rows: How trades, funding or books are asked for; None goes through ccxt's unified
+            method (or is a table entry of candles).
+        kinds: Of which instruments they are to be had; None is of all.
         variant: What one of its series holds and must not be mixed with.
         depth: How far back they reach from now; None is without a bound.
     """
@@ -77,19 +132,17 @@ class Capability:
     venue: Venue
     data_type: DataType
     page_size: int
-    concurrency: int
     settle_after: timedelta
-    limit: Limit | None
     columns: tuple[str, ...]
     rank: int
-    raw: RawEndpoint | None = None
+    concurrency: int = 4
+    raw: CandleEndpoint | None = None
     timeframes: frozenset[TimeFrame] | None = None
     depth_candles: int | None = None
     depth_reason: str = ""
     longest_window: timedelta | None = None
     hole_answers: int = 3
     volume_units: Mapping[InstrumentKind, str] | None = None
-    options: Mapping[str, Any] | None = None
     rows: RowsEndpoint | None = None
     kinds: frozenset[InstrumentKind] | None = None
     variant: str | None = None

@@ -19,9 +19,10 @@ from lake.errors import InvalidRequest, SourceError
 from lake.sources.answers import Ask, Asker, Retry, Rules, first_candle
 from lake.sources.budget import Ledger
 from lake.sources.candles import Sightings, WindowFetch
-from lake.sources.capabilities import capability
+from lake.sources.capabilities import access, capability
 from lake.sources.capability import Capability
 from lake.sources.connection import Connection
+from lake.sources.cursor import CandleCursor
 from lake.sources.decode import Decoded, decode_unified
 from lake.sources.market_requests import MarketRequests
 from lake.sources.markets import instruments_of
@@ -81,7 +82,7 @@ class CcxtSource:
             )
         entry, patience = capability(venue, DataType.OHLCV), retry or Retry()
         line = Connection(
-            entry,
+            access(venue),
             base_url=base_url,
             ledger=ledger,
             rate_share=rate_share,
@@ -197,7 +198,8 @@ class CcxtSource:
         if series.data_type is not DataType.OHLCV:
             return self._market.cost(series, window)
         pieces = self.windows(series, window)
-        if (raw := self._entry.raw) is None:
+        raw = self._entry.raw
+        if raw is None or raw.weight is None:
             return len(pieces), len(pieces) * COST_SCALE
         grid = _grid(series)
         return len(pieces), sum(raw.weight(max(1, grid.count(each))) for each in pieces)
@@ -278,20 +280,13 @@ class CcxtSource:
         assert timeframe is not None
         if (raw := self._entry.raw) is None:
             return self._unified_ask(instrument, timeframe, what)
-        method = getattr(self._line.client, raw.method)
 
         async def ask(first: int | None, last: int | None, limit: int) -> Decoded:
-            request: dict[str, Any] = {
-                "symbol": instrument.native_id,
-                "interval": timeframe.ccxt,
-                "limit": limit,
-            }
-            if first is not None:
-                request["startTime"] = first // 1_000
-            if last is not None:
-                request["endTime"] = last // 1_000
-            call = Call(weight=raw.weight(limit), raw=True, candles=True)
-            body = await self._line.send(call, what, method, request)
+            cursor = CandleCursor(timeframe, first, last, limit, self._line.clock.now())
+            request = raw.request(instrument, cursor)
+            call = Call(weight=raw.weight(limit) if raw.weight else None, raw=True, candles=True)
+            method = getattr(self._line.client, request.method)
+            body = await self._line.send(call, what, method, dict(request.parameters))
             return raw.decode(body, instrument)
 
         return ask

@@ -14,7 +14,7 @@ from lake.errors import SourceError
 from lake.sources import transport
 from lake.sources.answers import Retry
 from lake.sources.budget import Budget, Ledger, Limit
-from lake.sources.capability import Capability
+from lake.sources.capability import Access
 from lake.sources.clock import VenueClock
 from lake.sources.errors import Fault, classify
 from lake.sources.transport import COST_SCALE, Call, perform
@@ -38,7 +38,7 @@ class Connection:
 
     def __init__(
         self,
-        entry: Capability,
+        access: Access,
         *,
         base_url: str | None,
         ledger: Ledger,
@@ -47,14 +47,14 @@ class Connection:
         retry: Retry,
         timeout_s: float,
     ) -> None:
-        self.venue: Venue = entry.venue
-        self._raw = entry.raw
+        self.venue: Venue = access.venue
+        self._access = access
         self._retry = retry
         self.clock = VenueClock()
         self.budget = Budget(
             ledger,
             self.venue.name if base_url is None else f"{self.venue.name} at {base_url}",
-            limit=entry.limit,
+            limit=access.limit,
             share=rate_share,
             now_s=self.clock.likely_s,
             guard_s=lambda: self.clock.uncertainty_s,
@@ -65,11 +65,11 @@ class Connection:
             base_url=base_url,
             budget=self.budget,
             timeout_s=timeout_s,
-            options=entry.options or {},
+            options=access.options,
         )
-        if self._raw is None:
+        if access.limit is None:
             self.budget.limit = even_limit(float(self.client.rateLimit) / 1_000)
-        self._in_flight = asyncio.Semaphore(entry.concurrency)
+        self._in_flight = asyncio.Semaphore(access.concurrency)
         self._measuring = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._pause_s = _FIRST_PAUSE_S
@@ -110,11 +110,11 @@ class Connection:
 
     async def markets(self) -> list[Any]:
         """ccxt's market structures: all that the venue lists."""
-        if self._raw is None:
+        weight = self._access.info_weight
+        if weight is None:
             await self.load_markets()
             return list(self.client.markets.values())
         what = f"Listing the instruments of {self.venue}"
-        weight = self._raw.info_weight
 
         async def ask() -> list[Any]:
             call = Call(weight=weight)
@@ -147,16 +147,16 @@ class Connection:
             # No call tells the time, but every answer carries a Date.
             await self.load_markets()
             return
-        raw, what = self._raw, f"Asking {self.venue} for its time"
+        name, what = self._access.time_method, f"Asking {self.venue} for its time"
 
         async def ask() -> None:
             # Without a clock the budget cannot be counted yet, so this does not wait for it.
             call, sent = Call(weight=0), time.monotonic()
             try:
-                if raw is None:
+                if name is None:
                     answer = await self._send(call, what, self.client.fetch_time)
                 else:
-                    method = getattr(self.client, raw.time_method)
+                    method = getattr(self.client, name)
                     answer = await self._send(call, what, method, {})
                     answer = answer.get("serverTime") if isinstance(answer, dict) else None
             except Fault as fault:
@@ -179,7 +179,7 @@ class Connection:
         await self._retry.run(ask)
 
     def _tells_time(self) -> bool:
-        return self._raw is not None or bool(self.client.has.get("fetchTime"))
+        return self._access.time_method is not None or bool(self.client.has.get("fetchTime"))
 
     def _read_date(self, call: Call, sent: float) -> None:
         if (date := call.exchanged.header("date")) is None:

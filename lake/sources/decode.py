@@ -26,10 +26,15 @@ _SHOWN_BYTES = 120
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One answer's rows as ``validate_candles`` takes them, and each row as it was written."""
+    """One answer's rows as the checks take them, and each row as it was written.
+
+    ``following`` is the token of the request for the rows beyond these (``Cursor.token``),
+    where the venue pages by one and more may follow.
+    """
 
     table: pa.Table
     raw: Callable[[int], str]
+    following: str | None = None
 
 
 Decoder: TypeAlias = Callable[[bytes, Instrument], Decoded]

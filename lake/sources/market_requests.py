@@ -22,7 +22,7 @@ from lake.sources.funding_walk import FundingWalk
 from lake.sources.trade_answers import AskTrades, TradeAsker
 from lake.sources.trade_border import BorderSearch, TradeMap
 from lake.sources.trade_walk import TradeWalk
-from lake.sources.transport import Call
+from lake.sources.transport import COST_SCALE, Call
 
 _NAMES = {
     DataType.TRADES: "Trades",
@@ -90,7 +90,8 @@ class MarketRequests:
             count += int(window.duration / timedelta(hours=entry.page_size))
         elif (known := self._maps.get(series)) is not None:
             count += known.count(window) // entry.page_size
-        return count, count * rows.weight(entry.page_size)
+        weight = COST_SCALE if rows.weight is None else rows.weight(entry.page_size)
+        return count, count * weight
 
     async def first_available(self, instrument: Instrument, series: Series) -> datetime | None:
         """The time of the venue's first trade; None where there is none, or it cannot be told.
@@ -180,12 +181,13 @@ class MarketRequests:
 
     def _ask(self, instrument: Instrument, series: Series, rows: RowsEndpoint) -> AskTrades:
         what = f"{_NAMES[series.data_type]} of {instrument.id}"
-        method = getattr(self._line.client, rows.method)
 
         async def ask(cursor: Cursor) -> Decoded:
-            request = {"symbol": instrument.native_id, **rows.parameters(cursor)}
-            call = Call(weight=rows.weight(cursor.limit), raw=True, candles=True)
-            body = await self._line.send(call, what, method, request)
+            request = rows.request(instrument, cursor)
+            weight = rows.weight(cursor.limit) if rows.weight else None
+            call = Call(weight=weight, raw=True, candles=True)
+            method = getattr(self._line.client, request.method)
+            body = await self._line.send(call, what, method, dict(request.parameters))
             return rows.decode(body, instrument)
 
         return ask

@@ -150,7 +150,10 @@ class _Transport:
         if call is None or not call.raw:
             return await super().fetch2(path, api, method, params or {}, config or {})  # type: ignore[misc]
         # The short way for the requests that come by the thousand.
-        await self.throttle()
+        cost = None
+        if call.weight is None:
+            cost = self.calculate_rate_limiter_cost(api, method, path, params or {}, config or {})
+        await self.throttle(cost)
         request = self.sign(path, api, method, params or {})
         return await self.fetch(
             request["url"], request["method"], request["headers"], request["body"]

@@ -22,7 +22,7 @@ from lake.domain.timeframe import TimeFrame
 from lake.domain.times import EPOCH, from_us
 from lake.sources.answers import Retry
 from lake.sources.budget import MemoryLedger
-from lake.sources.capabilities import capability
+from lake.sources.capabilities import access, capability
 from lake.sources.ccxt_source import CcxtSource
 from lake.sources.connection import Connection
 from lake.sources.markets import instruments_of
@@ -84,7 +84,7 @@ async def replaying(case: Case) -> AsyncIterator[CcxtSource]:
     async with serving(json.dumps(case.answer).encode()) as url:
         entry = capability(Venue(case.venue), DataType.OHLCV)
         line = Connection(
-            entry,
+            access(entry.venue),
             base_url=url,
             ledger=MemoryLedger(),
             rate_share=1.0,
