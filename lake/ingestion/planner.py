@@ -15,9 +15,8 @@ from lake.domain.ranges import TimeRange, range_or_none, union
 from lake.domain.resolve import resolve
 from lake.domain.times import iso
 from lake.errors import InvalidRequest
+from lake.ingestion.estimates import size_of
 from lake.ingestion.planning import (
-    BYTES_PER_ROW,
-    ROUND_TRIP_S,
     Known,
     Plan,
     Request,
@@ -113,22 +112,25 @@ class Planner:
         covered_by = (job_id or "") if refetch else None
         pieces, excluded = outline(series, wanted, known, covered_by=covered_by)
         work = sum(slots(series, piece) for piece in pieces)
-        # How many trades a range holds is known when they are there.
-        rows = 0 if series.grid is None else work
-        costs = [source.cost(series, piece) for piece in pieces]
+        size = await asyncio.to_thread(
+            size_of,
+            source,
+            self._storage.catalog,
+            series,
+            pieces,
+            max_workers=self._venues.max_workers,
+        )
         return SeriesPlan(
             series,
             instrument,
             wanted,
             tuple(pieces),
             tuple(excluded),
-            rows=rows,
-            requests=sum(requests for requests, _ in costs),
-            bytes=rows * BYTES_PER_ROW,
-            seconds=max(
-                sum(source.seconds(weight) for _, weight in costs),
-                sum(requests for requests, _ in costs) * ROUND_TRIP_S / self._venues.max_workers,
-            ),
+            rows=size.rows,
+            requests=size.requests,
+            bytes=size.bytes,
+            seconds=size.seconds,
+            sureness=size.sureness,
             slots=work,
             refetch=refetch,
             first_available=known.first_available,

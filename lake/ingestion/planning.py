@@ -13,11 +13,7 @@ from lake.domain.identifiers import DataType, Instrument, Series, Venue, expiry_
 from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import iso
-
-# What a stored candle takes on disk, all columns (measured: tests/benchmarks/bench_storage.py).
-BYTES_PER_ROW = 45
-# What an answer takes where the venue's limit leaves time to wait for it.
-ROUND_TRIP_S = 0.15
+from lake.ingestion.estimates import Sureness
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +42,8 @@ class Excluded:
 class SeriesPlan:
     """What will be asked for one series. ``seconds`` is its share of the venue's allowance.
 
-    ``slots`` measures the work: candles, or seconds of time for types without a grid, whose
-    ``rows`` and ``bytes`` nobody knows before they are there (0).
+    ``slots`` measures the work: candles, or seconds of time for types without a grid. How well
+    the size is known says ``sureness``; where that is not at all, ``rows`` and ``bytes`` are 0.
     """
 
     series: Series
@@ -62,6 +58,7 @@ class SeriesPlan:
     slots: int
     refetch: bool = False
     first_available: datetime | None = None
+    sureness: Sureness = Sureness.EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +95,12 @@ class Plan:
     @property
     def seconds(self) -> float:
         return sum(each.seconds for each in self.series)
+
+    @property
+    def sureness(self) -> Sureness:
+        """How well its size is known: as well as that of the series known least."""
+        order = list(Sureness)
+        return max((each.sureness for each in self.series), key=order.index, default=order[0])
 
     @property
     def is_empty(self) -> bool:
