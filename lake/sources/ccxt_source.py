@@ -204,6 +204,12 @@ class CcxtSource:
         grid = _grid(series)
         return len(pieces), sum(raw.weight(max(1, grid.count(each))) for each in pieces)
 
+    def page_size(self, series: Series) -> int:
+        """Most rows of *series* that one request asks for."""
+        if series.data_type is DataType.OHLCV:
+            return self._page_size(series)
+        return capability(series.venue, series.data_type).page_size
+
     def seconds(self, weight: int) -> float:
         """How long the rate budget makes *weight* take."""
         return self._line.budget.seconds(weight)
