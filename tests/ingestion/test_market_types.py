@@ -79,3 +79,37 @@ def test_ranges_that_meet_inside_a_day_join_without_a_seam(market: Path, tmp_pat
             asyncio.run(markets.run(copy, box.url, request(DataType.TRADES, start, end)))
 
         markets.assert_equal(market, copy, TRADES, TimeRange(START, END))
+
+
+def test_three_years_of_a_changing_interval_come_back_complete(tmp_path: Path) -> None:
+    """8h, then 4h, then 1h: nothing may assume the interval that the venue has today.
+
+    ccxt's own paging steps 8 hours times 1,000 and so loses most of such a history.
+    """
+    start, fours, ones = datetime(2021, 1, 1), datetime(2022, 1, 1), datetime(2023, 1, 1)
+    end = datetime(2024, 1, 1)
+    with Storage.open(tmp_path / "market", create=True, origin="synthetic") as storage:
+        generate(
+            storage,
+            seed=5,
+            start=start,
+            end=end,
+            instruments=("BTC/USDT:USDT",),
+            timeframes=(TimeFrame.DAY_1,),
+            rate=0.0005,
+            funding={start: 8, fours: 4, ones: 1},
+        )
+    # A settlement ends the time that it pays for: none at the start, the last before the end.
+    hours = [8.0] * (365 * 3) + [4.0] * (365 * 6) + [1.0] * (365 * 24 - 1)
+    with (
+        BoxThread(tmp_path / "market", clock_start="2024-01-04", clock_rate=0, limits=False) as box,
+        Storage.open(tmp_path / "copy", create=True) as copy,
+    ):
+        box.control("faults", rate=0.1, seed=2, retry_after_s=0, slow_s=0.01)
+
+        wanted = request(DataType.FUNDING_RATES, start, end)
+        report = asyncio.run(markets.run(copy, box.url, wanted))
+
+        assert not report.failed, report.failed
+        assert markets.assert_equal(tmp_path / "market", copy, FUNDING) == len(hours)
+        assert markets.rows_of(copy, FUNDING)["interval_hours"].to_pylist() == hours
