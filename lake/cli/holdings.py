@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -173,15 +172,19 @@ def chosen_series(
 def _status_rows(storage: Storage, chosen: Sequence[Series]) -> list[Row]:
     from lake.storage.gaps import find_gaps
 
-    missing = Counter[Series]()
+    missing: dict[Series, int | None] = dict.fromkeys(chosen, 0)
     for gap in find_gaps(storage, chosen):
         if gap.reason not in _NOT_EXPECTED:
-            missing[gap.series] += gap.missing_count
+            # Nobody knows how many trades a range that was never asked for has.
+            known, more = missing[gap.series], gap.missing_count
+            missing[gap.series] = None if known is None or more is None else known + more
     rows: list[Row] = []
     for series in chosen:
         parts = storage.catalog.partitions(series)
         count = sum(part.rows for part in parts)
-        expected = count + missing[series]
+        lacking = missing[series]
+        expected = None if lacking is None else count + lacking
+        sources = {each.source for each in storage.catalog.coverage(series)}
         rows.append(
             {
                 "venue": series.venue.name,
@@ -191,8 +194,9 @@ def _status_rows(storage: Storage, chosen: Sequence[Series]) -> list[Row]:
                 "first_ts": min((part.min_ts for part in parts if part.min_ts), default=None),
                 "last_ts": max((part.max_ts for part in parts if part.max_ts), default=None),
                 "rows": count,
-                "missing": missing[series],
+                "missing": lacking,
                 "completeness": round(count / expected, 6) if expected else None,
+                "source": " ".join(sorted(sources)) or None,
                 "files": len(parts),
                 "bytes": sum(part.bytes for part in parts),
             }

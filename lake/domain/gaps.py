@@ -1,12 +1,12 @@
-"""Gaps: which candles are missing from a series, and why. Pure arithmetic on ranges.
+"""Gaps: what is missing from a series, and why. Pure arithmetic on ranges.
 
-The reasons are one list for code, SQL and docs. A gap is a maximal run of missing candles
-with one reason.
+The reasons are one list for code, SQL and docs. A gap is a maximal run of what is missing with
+one reason: candles, settlements, snapshots, or a stretch of trades, whose number nobody knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -34,20 +34,27 @@ class GapReason(Enum):
         return self.value
 
 
+Count = Callable[[TimeRange], int | None]
+"""How many rows are expected in a range; None where that cannot be known (trades)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A maximal run of missing candles with one reason; ``evidence`` says how that is known."""
+    """A maximal run of missing rows with one reason; ``evidence`` says how that is known.
+
+    ``missing_count`` is None where nobody can know how many there are.
+    """
 
     series: Series
     range: TimeRange
-    missing_count: int
+    missing_count: int | None
     reason: GapReason
     evidence: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something known about a range that explains why candles are missing in it."""
+    """Something known about a range that explains why rows are missing in it."""
 
     range: TimeRange
     reason: GapReason
@@ -84,7 +91,7 @@ def listed_from(first_available: datetime | None, held: Sequence[TimeRange]) -> 
 
 def explain(
     series: Series,
-    grid: Grid,
+    count: Count,
     *,
     examined: Iterable[TimeRange],
     held: Iterable[TimeRange],
@@ -94,9 +101,9 @@ def explain(
 
     Args:
         series: Which series this is.
-        grid: Its grid.
-        examined: Where candles are wanted.
-        held: Where every candle is stored.
+        count: How many rows are expected in a range. A range without any is no gap.
+        examined: Where rows are wanted.
+        held: Where all of them are stored.
         facts: What is known, the most telling first; what no fact explains is ``not_fetched``.
     """
     left = subtract(examined, held)
@@ -105,18 +112,24 @@ def explain(
         explained = intersect(left, [fact.range])
         if not explained:
             continue
-        gaps.extend(_gaps(series, grid, explained, fact.reason, fact.evidence))
+        gaps.extend(_gaps(series, count, explained, fact.reason, fact.evidence))
         left = subtract(left, explained)
-    gaps.extend(_gaps(series, grid, left, GapReason.NOT_FETCHED, "never asked for"))
+    gaps.extend(_gaps(series, count, left, GapReason.NOT_FETCHED, "never asked for"))
     return _joined(sorted(gaps, key=lambda gap: gap.range))
 
 
 def _gaps(
-    series: Series, grid: Grid, ranges: Iterable[TimeRange], reason: GapReason, evidence: str
+    series: Series, count: Count, ranges: Iterable[TimeRange], reason: GapReason, evidence: str
 ) -> list[Gap]:
     return [
-        Gap(series, each, count, reason, evidence) for each in ranges if (count := grid.count(each))
+        Gap(series, each, missing, reason, evidence)
+        for each in ranges
+        if (missing := count(each)) != 0
     ]
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 def _joined(gaps: Iterable[Gap]) -> list[Gap]:
@@ -133,7 +146,7 @@ def _joined(gaps: Iterable[Gap]) -> list[Gap]:
             joined[-1] = Gap(
                 last.series,
                 TimeRange(last.range.start, gap.range.end),
-                last.missing_count + gap.missing_count,
+                _sum(last.missing_count, gap.missing_count),
                 last.reason,
                 known,
             )

@@ -66,3 +66,7 @@ class SourceTag:
     name: str
     rank: int
     origin: str = "venue"
+
+
+DERIVED = SourceTag("derived", 10)
+"""Candles built from the lake's own trades: below the venue's own, which they never replace."""

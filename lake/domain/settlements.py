@@ -7,12 +7,30 @@ and say only the current one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 # A venue's time within five minutes of an hour is that hour's settlement, late or early.
 NEAR_US = 5 * MINUTE_US
+# A spacing that comes so often in a row is an interval, however wide.
+_TOO_OFTEN_FOR_HOLES = 3
+# So many spacings on each side say what the interval is around one.
+_NEIGHBOURS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A stretch without the settlements that those around it lead one to expect.
+
+    ``start_us`` is the first that is missing, ``end_us`` the settlement that comes next.
+    """
+
+    start_us: int
+    end_us: int
+    interval_us: int
+    missing: int
 
 
 def scheduled_us(settled_us: int) -> int:
@@ -45,3 +63,58 @@ def intervals_us(moments: Sequence[int]) -> list[int | None]:
         if here > before and here > after:
             found[at + 1] = before if before == after else None
     return found
+
+
+def holes_us(moments: Sequence[int]) -> list[Hole]:
+    """Where settlements are missing between those held, ascending.
+
+    A spacing is a hole and not an interval where it is wider than what the three spacings
+    before it and the three after it show, and does not come three times in a row: venues that
+    change their interval keep to the new one. How many are missing follows from the wider of
+    the intervals on both sides, so it is the least that can be. Two settlements alone, and
+    spacings that grow wider for good, hold none.
+
+    Args:
+        moments: Scheduled moments in microseconds, strictly ascending.
+    """
+    spacing = [after - before for before, after in pairwise(moments)]
+    if len(set(spacing)) < 2:
+        return []
+    found = []
+    for at, here in enumerate(spacing):
+        sides = (spacing[max(0, at - _NEIGHBOURS) : at], spacing[at + 1 : at + 1 + _NEIGHBOURS])
+        around = [min(side) for side in sides if side]
+        interval = max(around)
+        missing = (2 * here + interval) // (2 * interval) - 1
+        if missing > 0 and not _is_kept_to(spacing, at):
+            start = moments[at] + interval
+            found.append(Hole(start, moments[at + 1], interval, missing))
+    return found
+
+
+def last_interval_us(moments: Sequence[int]) -> int | None:
+    """The interval that holds after the last of *moments*; None where two do not say."""
+    return _interval_at_the_end(list(moments[-2 * _NEIGHBOURS - 2 :]))
+
+
+def first_interval_us(moments: Sequence[int]) -> int | None:
+    """The interval that held before the first of *moments*; None where two do not say."""
+    return _interval_at_the_end([-each for each in reversed(moments[: 2 * _NEIGHBOURS + 2])])
+
+
+def _interval_at_the_end(moments: Sequence[int]) -> int | None:
+    holes = {hole.end_us for hole in holes_us(moments)}
+    for before, after in reversed(list(pairwise(moments))):
+        if after not in holes:
+            return after - before
+    return None
+
+
+def _is_kept_to(spacing: Sequence[int], at: int) -> bool:
+    """Whether the spacing at *at* comes so often in a row that it is an interval."""
+    first = last = at
+    while first > 0 and spacing[first - 1] == spacing[at]:
+        first -= 1
+    while last + 1 < len(spacing) and spacing[last + 1] == spacing[at]:
+        last += 1
+    return last - first + 1 >= _TOO_OFTEN_FOR_HOLES

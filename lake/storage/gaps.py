@@ -1,35 +1,34 @@
 """What is missing from each held series, and why: the catalog's facts, read for one question.
 
-No Parquet file is opened: the runs of missing candles are stored with each partition.
+No Parquet file is opened but those of settlements with holes: the runs of missing rows are
+stored with each partition (:mod:`lake.storage.presence` says what is expected of each type).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lake.domain.gaps import (
-    Fact,
-    Gap,
-    GapReason,
-    explain,
-    held_ranges,
-    listed_from,
-    shared_by_all,
-)
+from lake.domain.coverage import Coverage
+from lake.domain.gaps import Fact, Gap, GapReason, explain, listed_from, shared_by_all
 from lake.domain.identifiers import DataType, Series, expiry_of
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract, union
+from lake.domain.rows import DERIVED
 from lake.domain.times import EPOCH, iso
+from lake.storage.presence import Presence, presence
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from lake.domain.coverage import Coverage
     from lake.storage.catalog import Catalog
     from lake.storage.lake import Storage
+    from lake.storage.records import SeriesInfo
+
+# Jobs whose range says nothing about what was asked of a venue: it spans all their files.
+_NOT_ASKED = {"import", "generate", "derive"}
+_NO_PAST_BOOKS = "no snapshot was taken, and venues keep no past books"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,131 +37,157 @@ class _Holdings:
 
     series: Series
     examined: list[TimeRange]
-    held: list[TimeRange]
+    present: Presence
     coverage: list[Coverage]
     facts: list[Fact]
 
     @property
     def missing(self) -> list[TimeRange]:
-        return subtract(self.examined, self.held)
+        return subtract(self.examined, self.present.held)
 
     @property
     def promised(self) -> list[TimeRange]:
         return union(each.range for each in self.coverage if each.promises)
 
 
-def find_gaps(storage: Storage, wanted: Sequence[Series] | None = None) -> list[Gap]:
-    """The gaps of the candle series held, by series and time; every one has a reason.
+def find_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> list[Gap]:
+    """The gaps of the series held, by series and time; every one has a reason.
 
-    A series is examined over everything that was ever wanted of it. What the venue left out
-    of every other instrument too (same timeframe, two or more held) is a ``venue_outage``.
+    A series is examined over everything that was ever wanted of it. Of candles, what the venue
+    left out of every other instrument too (same timeframe, two or more held) is a
+    ``venue_outage``. Of trades, a gap is a range that nobody promises to be whole; of funding,
+    settlements that those around them lead one to expect; of books, a break in the usual
+    spacing of snapshots.
 
     Args:
         storage: The lake.
         wanted: The series to report; None for all. The others still serve as evidence.
+
+    Raises:
+        StorageError: A file of settlements cannot be read.
     """
-    catalog = storage.catalog
-    # An import's range spans all its files; what lies between them was never asked for.
-    done = [
-        job
-        for job in storage.jobs.list((JobState.COMPLETED,))
-        if job.data_type is DataType.OHLCV and job.kind != "import"
-    ]
-    holdings = [
-        _holdings(
-            catalog,
-            each.series,
-            each.wanted,
-            each.retained_from,
-            asked=[job.range for job in done if job.series == each.series],
-        )
-        for each in catalog.series()
-        if each.series.data_type is DataType.OHLCV
-    ]
+    asked: dict[Series, list[TimeRange]] = defaultdict(list)
+    for job in storage.jobs.list((JobState.COMPLETED,)):
+        if job.kind not in _NOT_ASKED:
+            asked[job.series].append(job.range)
+    infos = storage.catalog.series()
+    wanted = None if wanted is None else set(wanted)
+    chosen = {each.series for each in infos if wanted is None or each.series in wanted}
+    # The other instruments' candles tell an outage from one market that was quiet.
+    peers = {(each.venue, each.timeframe) for each in chosen if each.timeframe}
+    holdings = {
+        each.series: _holdings(storage, each, asked[each.series])
+        for each in infos
+        if each.series in chosen or (each.series.venue, each.series.timeframe) in peers
+    }
     gaps: list[Gap] = []
-    for one in sorted(holdings, key=lambda each: str(each.series)):
-        if wanted is not None and one.series not in wanted:
-            continue
-        grid = one.series.grid
-        assert grid is not None
-        found = explain(one.series, grid, examined=one.examined, held=one.held, facts=one.facts)
-        gaps.extend(_with_outages(found, one, holdings))
+    for series in sorted(chosen, key=str):
+        one = holdings[series]
+        found = explain(
+            series,
+            one.present.count,
+            examined=one.examined,
+            held=one.present.held,
+            facts=one.facts,
+        )
+        gaps.extend(_with_outages(found, one, list(holdings.values())))
     return gaps
 
 
-def _holdings(
-    catalog: Catalog,
-    series: Series,
-    wanted: TimeRange | None,
-    retained_from: datetime | None,
-    *,
-    asked: Sequence[TimeRange],
-) -> _Holdings:
-    grid = series.grid
-    assert grid is not None
-    bounds = [
-        (each.min_ts, each.max_ts, each.gap_runs)
-        for each in catalog.partitions(series)
+def _holdings(storage: Storage, info: SeriesInfo, asked: Sequence[TimeRange]) -> _Holdings:
+    catalog, series = storage.catalog, info.series
+    partitions = catalog.partitions(series)
+    coverage = catalog.coverage(series)
+    spans = [each.range for each in coverage] + ([info.wanted] if info.wanted else [])
+    spans += [
+        TimeRange(each.min_ts, _after(series, each.max_ts))
+        for each in partitions
         if each.min_ts is not None and each.max_ts is not None
     ]
-    coverage = catalog.coverage(series)
-    held = held_ranges(grid, bounds)
-    spans = [each.range for each in coverage] + held + ([wanted] if wanted else [])
-    hull = (
-        [TimeRange(min(each.start for each in spans), max(each.end for each in spans))]
-        if spans
-        else []
-    )
-    first = listed_from(catalog.first_available(series), held)
-    facts = list(_facts(catalog, series, hull, coverage, retained_from, asked, first))
-    return _Holdings(series, hull, held, coverage, facts)
+    if not spans:
+        return _Holdings(series, [], Presence([], lambda window: None, None), coverage, [])
+    hull = TimeRange(min(each.start for each in spans), max(each.end for each in spans))
+    present = presence(storage, series, partitions, coverage, hull)
+    facts = list(_facts(catalog, info, hull, present, coverage, asked))
+    return _Holdings(series, [hull], present, coverage, facts)
+
+
+def _after(series: Series, last: datetime) -> datetime:
+    """The end of the range that a row at *last* reaches to."""
+    return last + timedelta(microseconds=1) if series.grid is None else series.grid.next(last)
 
 
 def _facts(
     catalog: Catalog,
-    series: Series,
-    hull: Sequence[TimeRange],
+    info: SeriesInfo,
+    hull: TimeRange,
+    present: Presence,
     coverage: Sequence[Coverage],
-    retained_from: datetime | None,
     asked: Sequence[TimeRange],
-    first_available: datetime | None,
 ) -> list[Fact]:
-    """What explains missing candles, the most telling first."""
-    if not hull:
-        return []
-    start, end = hull[0].start, hull[-1].end
-    grid = series.grid
-    assert grid is not None
+    """What explains missing rows, the most telling first."""
+    series, retained_from, grid = info.series, info.retained_from, info.series.grid
     facts: list[Fact] = []
 
     def add(first: datetime, last: datetime, reason: GapReason, evidence: str) -> None:
-        if span := range_or_none(max(first, start), min(last, end)):
+        if span := range_or_none(max(first, hull.start), min(last, hull.end)):
             facts.append(Fact(span, reason, evidence))
 
     if retained_from is not None:
         add(EPOCH, retained_from, GapReason.EXPIRED, f"retained from {iso(retained_from)}")
-    for row in catalog.rejected(series):
-        if row.ts is not None:
-            opened = grid.floor(row.ts)
-            add(opened, grid.next(opened), GapReason.IN_QUARANTINE, row.reason)
-    if first_available is not None:
-        why = f"the venue's first candle opens {iso(first_available)}"
-        add(EPOCH, first_available, GapReason.BEFORE_LISTING, why)
+    if series.data_type in (DataType.OHLCV, DataType.FUNDING_RATES):
+        for row in catalog.rejected(series):
+            if row.ts is not None:
+                opened = row.ts if grid is None else grid.floor(row.ts)
+                add(opened, _after(series, opened), GapReason.IN_QUARANTINE, row.reason)
+    for moment, why in _listing(catalog, series, present, coverage):
+        add(EPOCH, moment, GapReason.BEFORE_LISTING, why)
     expiry = expiry_of(series.instrument_id.symbol)
     if expiry is not None:
         ended = EPOCH.replace(year=expiry.year, month=expiry.month, day=expiry.day)
-        add(ended + timedelta(days=1), end, GapReason.AFTER_DELISTING, f"expired on {expiry}")
+        add(ended + timedelta(days=1), hull.end, GapReason.AFTER_DELISTING, f"expired on {expiry}")
     for each in coverage:
         if each.promises:
-            add(each.range.start, each.range.end, GapReason.VENUE_HAS_NONE, _evidence(each))
+            is_derived = each.source == DERIVED.name
+            reason = GapReason.NO_TRADES if is_derived else GapReason.VENUE_HAS_NONE
+            add(each.range.start, each.range.end, reason, _evidence(each))
     for lost in catalog.failed(series):
         add(lost.range.start, lost.range.end, GapReason.FAILED, lost.error)
     for beyond in catalog.beyond_source(series):
         add(beyond.range.start, beyond.range.end, GapReason.BEYOND_SOURCE, beyond.error)
+    if series.data_type is DataType.ORDERBOOK:
+        add(hull.start, hull.end, GapReason.BEYOND_SOURCE, _NO_PAST_BOOKS)
     # Asked for by a job that ended well and still not covered: younger than the settle lag.
     for window in asked:
         add(window.start, window.end, GapReason.PROVISIONAL, "not settled when last asked for")
+    if grid is None:
+        for each in coverage:
+            if not each.promises:
+                why = f"{_evidence(each)}, which does not promise to be whole"
+                add(each.range.start, each.range.end, GapReason.NOT_FETCHED, why)
     return facts
+
+
+def _listing(
+    catalog: Catalog, series: Series, present: Presence, coverage: Sequence[Coverage]
+) -> list[tuple[datetime, str]]:
+    """Before when the instrument was not there, as the venue said or its answers show."""
+    held = present.held
+    if first := listed_from(catalog.first_available(series), held):
+        return [(first, f"the venue's first candle opens {iso(first)}")]
+    if series.grid is not None or present.first is None:
+        return []
+    for listing in catalog.listings(series.instrument_id):
+        if listing.listed_from is not None:
+            return [(min(listing.listed_from, present.first), f"listed: {listing.evidence}")]
+    # Of settlements nobody asks where they begin: the answers with nothing before them say it.
+    if series.data_type is DataType.FUNDING_RATES:
+        return [
+            (present.first, f"{_evidence(each)} has none before {iso(present.first)}")
+            for each in coverage
+            if each.promises and present.first in each.range
+        ]
+    return []
 
 
 def _evidence(coverage: Coverage) -> str:
@@ -175,7 +200,7 @@ def _with_outages(gaps: Sequence[Gap], one: _Holdings, holdings: Sequence[_Holdi
     """*gaps* with those that every other instrument of the venue shares named an outage."""
     told: list[Gap] = []
     for gap in gaps:
-        if gap.reason is GapReason.VENUE_HAS_NONE:
+        if gap.reason is GapReason.VENUE_HAS_NONE and gap.series.timeframe is not None:
             peers = [
                 other
                 for other in holdings

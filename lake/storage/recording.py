@@ -13,7 +13,7 @@ from lake.storage.connection import Transaction
 from lake.storage.footer import Footer
 from lake.storage.parquet import Written
 from lake.storage.records import ranges_to_json, series_key, us_or_none
-from lake.storage.scan import Gaps
+from lake.storage.spacing import Gaps
 
 
 def record(

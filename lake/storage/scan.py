@@ -14,6 +14,7 @@ from lake.domain.partitions import Partition
 from lake.domain.ranges import TimeRange
 from lake.domain.schemas import RowSpec
 from lake.storage.columns import (
+    Ints,
     absent_runs,
     is_increasing,
     is_sorted,
@@ -21,11 +22,10 @@ from lake.storage.columns import (
     key_marks,
     micros,
 )
+from lake.storage.spacing import BY_SPACING, Gaps
 
 _CHANCE_AT_MOST = 1_000
 """So many marks never agree by chance."""
-
-Gaps = tuple[tuple[TimeRange, ...], int]
 
 
 class RowScan:
@@ -42,12 +42,19 @@ class RowScan:
         self.min_us: int | None = None
         self.max_us: int | None = None
         self._grid = partition.series.grid
+        self._by_spacing = BY_SPACING.get(partition.series.data_type)
+        self._moments: list[Ints] = []
         self._runs: list[TimeRange] = []
         self._missing = 0
 
     @property
     def gaps(self) -> Gaps:
-        """The runs of absent candles between the first row and the last, and their number."""
+        """The runs of missing rows between the first row and the last, and their number.
+
+        Candles by their grid, settlements and snapshots by their spacing; of trades none.
+        """
+        if self._by_spacing is not None:
+            return self._by_spacing(np.concatenate([np.empty(0, np.int64), *self._moments]))
         return tuple(self._runs), self._missing
 
     def feed(self, rows: pa.Table) -> None:
@@ -55,6 +62,8 @@ class RowScan:
         if rows.num_rows == 0:
             return
         moments = micros(rows["ts"])
+        if self._by_spacing is not None:
+            self._moments.append(moments.copy())
         if self._grid is not None:
             if self.max_us is not None:
                 moments = np.concatenate([[self.max_us], moments])

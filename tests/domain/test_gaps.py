@@ -34,7 +34,7 @@ def test_each_missing_run_has_its_reason() -> None:
         Fact(hours(0, 20), GapReason.VENUE_HAS_NONE, "second answer"),
     ]
 
-    gaps = explain(SERIES, GRID, examined=[hours(0, 24)], held=held, facts=facts)
+    gaps = explain(SERIES, GRID.count, examined=[hours(0, 24)], held=held, facts=facts)
 
     assert [(gap.range, gap.missing_count, gap.reason) for gap in gaps] == [
         (hours(0, 2), 2, GapReason.BEFORE_LISTING),
@@ -50,7 +50,7 @@ def test_a_gap_across_a_file_border_is_one_gap() -> None:
         Fact(hours(4, 9), GapReason.VENUE_HAS_NONE, "second answer"),
     ]
 
-    [gap] = explain(SERIES, GRID, examined=[hours(0, 9)], held=[], facts=facts)
+    [gap] = explain(SERIES, GRID.count, examined=[hours(0, 9)], held=[], facts=facts)
 
     assert (gap.range, gap.missing_count, gap.evidence) == (hours(0, 9), 9, "second answer")
 
