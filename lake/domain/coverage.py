@@ -9,6 +9,10 @@ from enum import Enum
 
 from lake.domain.ranges import TimeRange
 
+NOTHING_LATER = "answers with other bounds end before it"
+"""The evidence of a claim at the end of a venue's data. A venue that lags shows the same: such a
+claim is given up when later rows turn up."""
+
 
 class Basis(Enum):
     """What a covered range rests on."""

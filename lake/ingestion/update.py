@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from lake.domain.identifiers import DataType, Venue
-from lake.domain.ranges import TimeRange
+from lake.domain.coverage import NOTHING_LATER
+from lake.domain.identifiers import DataType, Series, Venue
+from lake.domain.jobs import JobState
+from lake.domain.ranges import TimeRange, subtract
 from lake.errors import SourceError
 from lake.ingestion.backfill import Backfill, Report
 from lake.ingestion.events import Planned
@@ -113,12 +116,53 @@ async def update(
     # A cron job makes thousands of jobs a month, and each keeps its own coverage rows apart.
     await asyncio.to_thread(storage.jobs.clean, storage.clock() - JOBS_KEPT)
     if max_time_s is None:
-        return await backfill.run(plan)
+        return await _run(storage, backfill, plan)
     timer = asyncio.get_running_loop().call_later(max_time_s, backfill.stop_in_time)
     try:
-        return await backfill.run(plan)
+        return await _run(storage, backfill, plan)
     finally:
         timer.cancel()
+
+
+async def _run(storage: Storage, backfill: Backfill, plan: Plan) -> Report:
+    """Does *plan*, and asks again for what its rows have put in doubt: ends of data."""
+    active = [each for each in plan.series if each.pieces]
+    ends = await asyncio.to_thread(_ends_of_data, storage, active)
+    report = await backfill.run(plan)
+    left = await asyncio.to_thread(_ends_of_data, storage, active)
+    doubted = [each for each in active if subtract(ends[each.series], left[each.series])]
+    if not doubted or any(job.state is not JobState.COMPLETED for job in report.jobs):
+        return report
+    again: list[SeriesPlan] = []
+    for venue in dict.fromkeys(each.series.venue for each in doubted):
+        wanted = [
+            Wanted(each.instrument, each.series, each.wanted)
+            for each in doubted
+            if each.series.venue == venue
+        ]
+        again.extend((await backfill.planner.plan_series(venue, wanted)).series)
+    second = Plan(tuple(again))
+    backfill.emit(Planned(second))
+    then = await backfill.run(second)
+    return replace(
+        then,
+        jobs=report.jobs + then.jobs,
+        requests=report.requests + then.requests,
+        seconds=report.seconds + then.seconds,
+        unreachable=report.unreachable,
+    )
+
+
+def _ends_of_data(storage: Storage, plans: Sequence[SeriesPlan]) -> dict[Series, list[TimeRange]]:
+    """Where each series is covered only because the venue showed nothing later."""
+    return {
+        each.series: [
+            row.range
+            for row in storage.catalog.coverage(each.series)
+            if row.evidence == NOTHING_LATER
+        ]
+        for each in plans
+    }
 
 
 def _named(instrument_id: str, patterns: Sequence[str]) -> bool:

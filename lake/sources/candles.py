@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lake.domain.coverage import Basis, Claim
+from lake.domain.coverage import NOTHING_LATER, Basis, Claim
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Note, Page, Rejected
 from lake.domain.schemas import OHLCV
@@ -245,11 +245,16 @@ class WindowFetch:
     def _without_late_end(
         self, claimed: TimeRange | None, slots: list[int], believed_us: int
     ) -> TimeRange | None:
-        """*claimed* without the absent candles at its end that closed after *believed_us*."""
+        """*claimed* without the absent candles at its end that closed after *believed_us*.
+
+        The last one shown before them goes too: to a copy that lags it may be running still.
+        """
         cut: int | None = None
         for slot in reversed(slots):
             late = self._rules.grid.next_us(slot) > believed_us
             if slot in self._known or not late or self._is_something_beyond(slot):
+                if cut is not None and slot in self._known:
+                    cut = slot
                 break
             cut = slot
         if cut is None or claimed is None:
@@ -287,25 +292,28 @@ class WindowFetch:
                 holes[-1].append(slot)
             else:
                 holes.append([slot])
+        at, between = claimed.start, ""
         if len(holes) > _MOST_CLAIMS:
-            evidence = f"{len(self._witnesses)} answers agree"
-            yield Claim(claimed, Basis.ANSWER, evidence)
-            return
-        at = claimed.start
+            between = f"{len(self._witnesses)} answers agree"
+            # The end of data is a claim of its own: later rows put it in doubt.
+            holes = [each for each in holes[-1:] if self._evidence(each) == NOTHING_LATER]
         for hole in holes:
             start, end = from_us(hole[0]), from_us(self._rules.grid.next_us(hole[-1]))
             end = min(end, claimed.end)
             if at < start:
-                yield Claim(TimeRange(at, start), Basis.ANSWER)
+                yield Claim(TimeRange(at, start), Basis.ANSWER, between)
             yield Claim(TimeRange(start, end), Basis.ANSWER, self._evidence(hole))
             at = end
         if at < claimed.end:
-            yield Claim(TimeRange(at, claimed.end), Basis.ANSWER)
+            yield Claim(TimeRange(at, claimed.end), Basis.ANSWER, between)
 
     def _evidence(self, hole: list[int]) -> str:
         if self._is_something_beyond(hole[-1]):
             return "later answers reach past it"
-        return "answers with other bounds end before it"
+        if (self._sightings.last_us or -1) > hole[-1]:
+            # Only requests with both bounds can be made there, and none reaches so far.
+            return "answers with other bounds have nothing near it"
+        return NOTHING_LATER
 
 
 def _count_before(rows: pa.Table, claimed: TimeRange | None) -> int:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from lake.domain.coverage import Basis, Claim
+from lake.domain.coverage import NOTHING_LATER, Basis, Claim
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Page, Rejected
 from lake.domain.schemas import FUNDING_RATES
@@ -41,6 +41,9 @@ _FULL = 0.97
 _SHORTEST_US = DAY_US
 # A venue that lags shows what a venue at the end of its data shows.
 _LAG_US = 3_600 * SECOND_US
+# A copy that stood still for longer would have been noticed; what lies further back (before a
+# listing) needs not be doubted when later settlements turn up.
+_FROZEN_US = 40 * DAY_US
 
 
 class AskFunding(Protocol):
@@ -184,17 +187,25 @@ class FundingWalk:
         inside = [at for at, each in enumerate(rows) if start <= each.ts_us < end]
         chosen = [rows[at] for at in inside]
         table = _table(chosen, [hours[at] for at in inside])
-        claimed_us = end
-        if evidence and not (rows and rows[-1].ts_us >= end):
-            last_us = chosen[-1].ts_us if chosen else start
-            claimed_us = min(end, max(last_us + 1, self._believed_us))
-        claimed = range_or_none(from_us(start), from_us(max(0, claimed_us)))
+        spans = [(start, end, evidence)]
+        is_late = end > self._believed_us - _FROZEN_US
+        if evidence and is_late and not (rows and rows[-1].ts_us >= end):
+            last_us = chosen[-1].ts_us + 1 if chosen else start
+            spans = [
+                (start, last_us, evidence),
+                (last_us, min(end, self._believed_us), NOTHING_LATER),
+            ]
+        claims = tuple(
+            Claim(span, Basis.ANSWER, why)
+            for first, stop, why in spans
+            if (span := range_or_none(from_us(max(0, first)), from_us(max(0, stop))))
+        )
         window = TimeRange(from_us(start), from_us(end))
         requests, self._requests = self._requests, 0
         return Page(
             window,
             table,
-            (Claim(claimed, Basis.ANSWER, evidence),) if claimed else (),
+            claims,
             tuple(each for each in answer.rejected if each.ts is None or each.ts in window),
             (),
             requests,

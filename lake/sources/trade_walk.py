@@ -18,7 +18,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from lake.domain.coverage import Basis, Claim
+from lake.domain.coverage import NOTHING_LATER, Basis, Claim
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Note, Page, Rejected
 from lake.domain.schemas import TRADES
@@ -36,7 +36,6 @@ _PAGE_S = 3.0
 # A venue that lags, or is down, shows what a venue at the end of its data shows. So close to
 # its clock the absence of trades is not believed.
 _LAG_US = 3_600 * SECOND_US
-_NOTHING_LATER = "answers with other bounds end before it"
 _LATE = "its id follows those of trades more than a second younger"
 
 
@@ -183,7 +182,7 @@ class TradeWalk:
         """What is held up to *end_us*: shown up to *shown_us*, believed empty from there on."""
         start_us, end = held.start_us, min(end_us, believed_us or end_us)
         rows, rejected, notes = held.cut(end_us)
-        spans = [(start_us, min(shown_us, end), ""), (max(start_us, shown_us), end, _NOTHING_LATER)]
+        spans = [(start_us, min(shown_us, end), ""), (max(start_us, shown_us), end, NOTHING_LATER)]
         claims = tuple(
             Claim(span, Basis.ANSWER, why)
             for first, stop, why in spans

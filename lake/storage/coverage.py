@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from lake.domain.coverage import Coverage, overlay
+from lake.domain.coverage import NOTHING_LATER, Coverage, overlay
 from lake.domain.coverage import merge as joined
 from lake.domain.ranges import TimeRange, subtract
+from lake.domain.timeframe import Grid
 from lake.domain.times import from_us, to_us
 from lake.storage.connection import Transaction
 from lake.storage.records import COVERAGE_COLUMNS, coverage_of, coverage_row
@@ -35,6 +36,18 @@ order by start_ts
 
 
 _ALL = f"select {COVERAGE_COLUMNS} from coverage where series_id = ? order by start_ts"
+
+
+# The evidence is written out for the sake of its partial index.
+_ENDINGS = f"""
+select start_ts, end_ts
+from coverage
+where
+    series_id = $series_id
+    and evidence = '{NOTHING_LATER}'
+    and start_ts >= $before
+    and start_ts < $latest
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,39 @@ def cut(transaction: Transaction, series_id: int, window: TimeRange) -> None:
     ]
     if kept != old:
         _replace(transaction, series_id, old, kept)
+
+
+def last_row_us(transaction: Transaction, series_id: int) -> int | None:
+    """When the last row held of a series is, microseconds."""
+    row = transaction.row("select max(max_ts) from partitions where series_id = ?", (series_id,))
+    return None if row is None else row[0]
+
+
+def doubt_endings(
+    transaction: Transaction, series_id: int, grid: Grid | None, before_us: int | None
+) -> None:
+    """Forget the claims that data ends that rows stored now contradict: they are asked again.
+
+    A copy of the venue's data that stands still looks like the end of data, until it moves on.
+    A claim made while later rows are held already rests on more than that, and stays.
+
+    Args:
+        transaction: The one that stored the rows.
+        series_id: Whose they are.
+        grid: That of the series: the candle before such an end may have been a running one.
+        before_us: The last row that was held before.
+    """
+    latest_us = last_row_us(transaction, series_id)
+    if latest_us is None or latest_us == before_us:
+        return
+    # A claim about trades begins at the last one, whose siblings of that moment may come later.
+    found = transaction.rows(
+        _ENDINGS,
+        {"series_id": series_id, "before": before_us or 0, "latest": latest_us},
+    )
+    for start, end in found:
+        first = from_us(start) if grid is None else grid.previous(from_us(start))
+        cut(transaction, series_id, TimeRange(first, from_us(end)))
 
 
 def forget_jobs(transaction: Transaction) -> None:

@@ -272,6 +272,7 @@ class Publication:
                 reached("publish.renamed")
                 disk.sync_folder(self.path.parent)
             reached("publish.synced")
+            before_us = stored_coverage.last_row_us(transaction, series_id)
             record(
                 transaction,
                 series_id,
@@ -281,6 +282,9 @@ class Publication:
                 gaps=tally.scan.gaps,
             )
             self._advance(transaction, series_id, stored=footer.stored)
+            stored_coverage.doubt_endings(
+                transaction, series_id, self.change.partition.series.grid, before_us
+            )
             reached("publish.recorded")
 
     def _fence(self, transaction: Transaction) -> int:

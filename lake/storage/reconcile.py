@@ -112,11 +112,13 @@ def catch_up(transaction: Transaction, storage: Storage, partition: Partition) -
     with disk.storage_errors(f"publishing {path}"):
         disk.sync_folder(path.parent)
     series_id = adopt_series(transaction, footer)
+    before_us = stored_coverage.last_row_us(transaction, series_id)
     record(transaction, series_id, partition, footer, written=written, gaps=seen.gaps)
     # Without a row in the catalog all that the file knows is news; else only its last commit.
     stored_coverage.lay(transaction, series_id, footer.coverage if known is None else footer.claims)
     if known is None:
         stored_coverage.lay(transaction, series_id, footer.claims)
+    stored_coverage.doubt_endings(transaction, series_id, partition.series.grid, before_us)
     transaction.run(
         "update ingestion_jobs set rows = rows + ?, progress = ifnull(?, progress) "
         "where job_id = ? and token >= ?",

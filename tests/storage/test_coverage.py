@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from storage_kit import HOURLY, START, Clock, answered, begin, candles, hour, hours, store
 
-from lake.domain.coverage import Basis, Coverage, overlay
+from lake.domain.coverage import NOTHING_LATER, Basis, Claim, Coverage, overlay
 from lake.domain.ranges import TimeRange
 from lake.storage import coverage
 from lake.storage.catalog import series_id_of
@@ -119,3 +120,45 @@ def test_wanted_is_the_hull_of_what_was_asked(storage: Storage) -> None:
     info = storage.catalog.series_info(HOURLY)
     assert info is not None
     assert info.wanted == TimeRange(START, hour(30))
+
+
+def test_later_rows_put_the_end_of_data_in_doubt(storage: Storage) -> None:
+    """With the candle before it: a copy that stood still took that one for the running one."""
+    lease = begin(storage)
+    end = Claim(hours(10, 20), Basis.ANSWER, NOTHING_LATER)
+    store(storage, lease, candles(range(10)), answered(0, 10), end)
+    before = [each.range for each in storage.catalog.coverage(HOURLY)]
+
+    store(storage, lease, candles(range(22, 24)), answered(22, 24))
+
+    assert before == [hours(0, 10), hours(10, 20)]
+    assert [each.range for each in storage.catalog.coverage(HOURLY)] == [hours(0, 9), hours(22, 24)]
+
+
+def test_an_end_that_was_asked_for_again_stands(storage: Storage) -> None:
+    """Venues that cannot be asked past a long hole would be asked for it for ever."""
+    lease = begin(storage)
+    end = Claim(hours(10, 20), Basis.ANSWER, NOTHING_LATER)
+    store(storage, lease, candles(range(22, 24)), answered(22, 24))
+
+    store(storage, lease, candles([]), end)
+    store(storage, lease, candles(range(24, 26)), answered(24, 26))
+
+    assert hours(10, 20) in [each.range for each in storage.catalog.coverage(HOURLY)]
+
+
+def test_a_rebuilt_catalog_doubts_the_same_ends(tmp_path: Path) -> None:
+    """Footers remember the claims that were given up after they were written."""
+    end = Claim(hours(10, 20), Basis.ANSWER, NOTHING_LATER)
+    with Storage.open(tmp_path, create=True) as storage:
+        lease = begin(storage)
+        store(storage, lease, candles(range(10)), answered(0, 10), end)
+        store(storage, lease, candles(range(22, 24)), answered(22, 24))
+        known = [each.range for each in storage.catalog.coverage(HOURLY)]
+    for each in tmp_path.glob("catalog.sqlite*"):
+        each.unlink()
+
+    with Storage.open(tmp_path) as storage:
+        rebuilt = [each.range for each in storage.catalog.coverage(HOURLY)]
+
+    assert rebuilt == known == [hours(0, 9), hours(22, 24)]

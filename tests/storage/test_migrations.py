@@ -14,10 +14,10 @@ from lake.storage.catalog import Catalog
 from lake.storage.connection import Access, Database
 from lake.storage.lake import Storage
 
-_SECOND = SqlFile("0003_more", "create table more (a integer) strict;", {"since": "0.2.0"})
-_BROKEN = SqlFile("0003_broken", "create table more (a integer); create nonsense;", {"since": "9"})
+_SECOND = SqlFile("0004_more", "create table more (a integer) strict;", {"since": "0.2.0"})
+_BROKEN = SqlFile("0004_broken", "create table more (a integer); create nonsense;", {"since": "9"})
 
-_SHIPPED = [("0001_catalog",), ("0002_series_variant",)]
+_SHIPPED = [("0001_catalog",), ("0002_series_variant",), ("0003_doubts",)]
 
 
 def shipped(*more: SqlFile) -> tuple[SqlFile, ...]:
@@ -30,8 +30,8 @@ def test_a_migration_copies_the_catalog_first(storage: Storage, clock: Clock) ->
     done = migrations.migrate(storage.database, now=clock.now, known=shipped(_SECOND))
     again = migrations.migrate(storage.database, now=clock.now, known=shipped(_SECOND))
 
-    assert done.applied == ("0003_more",)
-    assert done.backup == storage.root / "catalog.sqlite.after-0002.backup"
+    assert done.applied == ("0004_more",)
+    assert done.backup == storage.root / "catalog.sqlite.after-0003.backup"
     assert storage.database.read("select * from more") == []
     assert (again.applied, again.backup) == ((), None)
     copy = Database(done.backup, Access.READ)
@@ -63,7 +63,7 @@ def test_a_catalog_of_the_first_version_is_brought_up_to_date(tmp_path: Path, cl
 
     done = migrations.migrate(database, now=clock.now)
 
-    assert done.applied == ("0002_series_variant",)
+    assert done.applied == ("0002_series_variant", "0003_doubts")
     [held] = Catalog(database, clock).series()
     assert (held.series, held.origin, held.variant) == (HOURLY, "venue", None)
     database.close()
