@@ -52,12 +52,15 @@ class CandleEndpoint:
         weight: Of a request for so many candles; None takes ccxt's own cost.
         open_ended: Whether either bound may be left out. Without the last one an answer
             reaches past a gap of any length.
+        takes_end: Whether the venue takes the last open time. Where it does not, an answer
+            reaches on to its newest candle, and what lies outside the bounds is left out.
     """
 
     request: CandleRequest
     decode: Decoder
     weight: Callable[[int], int] | None = None
     open_ended: bool = False
+    takes_end: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,9 @@ class Access:
             ccxt's ``fetch_time``.
         info_weight: What the market list costs, where it names the limits too; None where
             ccxt's ``load_markets`` is all there is.
+        time_of: Reads milliseconds out of the answer of ``time_method``; None takes its
+            ``serverTime``.
+        native_id: What the venue calls one of ccxt's markets; None takes the market's ``id``.
     """
 
     venue: Venue
@@ -101,6 +107,8 @@ class Access:
     options: Mapping[str, Any] = field(default_factory=dict)
     time_method: str | None = None
     info_weight: int | None = None
+    time_of: Callable[[Any], Any] | None = None
+    native_id: Callable[[Mapping[str, Any]], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

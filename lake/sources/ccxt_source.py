@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Page, SourceTag
 from lake.domain.timeframe import Grid, TimeFrame
-from lake.domain.times import EPOCH, from_us, iso
-from lake.errors import InvalidRequest, SourceError
+from lake.domain.times import EPOCH
+from lake.errors import InvalidRequest
 from lake.sources.answers import Ask, Asker, Retry, Rules, first_candle
+from lake.sources.bounds import asked_for, within
 from lake.sources.budget import Ledger
 from lake.sources.candles import Sightings, WindowFetch
 from lake.sources.capabilities import access, capability
@@ -293,7 +294,10 @@ class CcxtSource:
             call = Call(weight=raw.weight(limit) if raw.weight else None, raw=True, candles=True)
             method = getattr(self._line.client, request.method)
             body = await self._line.send(call, what, method, dict(request.parameters))
-            return raw.decode(body, instrument)
+            decoded = raw.decode(body, instrument)
+            if raw.takes_end or first is None or last is None:
+                return decoded
+            return within(decoded, first, last, what, most=self._entry.page_size)
 
         return ask
 
@@ -319,7 +323,7 @@ class CcxtSource:
                 limit,
                 {"until": until},
             )
-            return decode_unified(_asked_for(rows, first, last, what), scale)
+            return decode_unified(asked_for(rows, first, last, what), scale)
 
         return ask
 
@@ -358,31 +362,3 @@ def _grid(series: Series) -> Grid:
     grid = series.grid
     assert grid is not None, f"{series} has no grid"
     return grid
-
-
-def _asked_for(rows: Any, first: int, last: int, what: str) -> Any:
-    """The rows within the bounds; venues differ in what their bounds include.
-
-    Raises:
-        SourceError: All rows are outside. A venue that ignores the range would otherwise look
-            like one that has nothing there.
-    """
-    if not isinstance(rows, list):
-        return rows
-    inside = [each for each in rows if not _is_beside(each, first, last)]
-    if rows and not inside:
-        raise SourceError(
-            f"{what}: candles from {iso(from_us(first))} to {iso(from_us(last))} were asked for, "
-            f"but the venue gave others (the first: {rows[0]!r}). It does not reach back so far, "
-            "or ignores ranges; nothing is claimed. Ask for a later start.",
-            retryable=False,
-        )
-    return inside
-
-
-def _is_beside(row: Any, first: int, last: int) -> bool:
-    """Whether a unified row opens outside the bounds; rows without a readable time do not."""
-    try:
-        return not first <= int(row[0]) * 1_000 <= last
-    except (TypeError, ValueError, IndexError):
-        return False

@@ -157,8 +157,7 @@ class Connection:
                     answer = await self._send(call, what, self.client.fetch_time)
                 else:
                     method = getattr(self.client, name)
-                    answer = await self._send(call, what, method, {})
-                    answer = answer.get("serverTime") if isinstance(answer, dict) else None
+                    answer = self._told(await self._send(call, what, method, {}))
             except Fault as fault:
                 if fault.unreachable and not self.clock.is_set:
                     # Who has no network wants to hear it now, not in a minute.
@@ -177,6 +176,15 @@ class Connection:
             self.clock.measured(float(answer), sent=sent, received=time.monotonic())
 
         await self._retry.run(ask)
+
+    def _told(self, answer: Any) -> Any:
+        """The milliseconds in the answer about the venue's time; None where there are none."""
+        try:
+            if self._access.time_of is not None:
+                return self._access.time_of(answer)
+            return answer["serverTime"]
+        except (LookupError, TypeError, ValueError):
+            return None
 
     def _tells_time(self) -> bool:
         return self._access.time_method is not None or bool(self.client.has.get("fetchTime"))

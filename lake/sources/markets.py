@@ -7,6 +7,7 @@ from typing import Any
 
 from lake.domain.identifiers import Instrument, InstrumentId, InstrumentKind, Venue, instrument_code
 from lake.errors import InvalidRequest
+from lake.sources.capabilities import access
 
 # ccxt's precisionMode for "digits after the point"; other modes give the step itself.
 _DECIMAL_PLACES = 2
@@ -34,11 +35,12 @@ def _instrument(venue: Venue, market: Mapping[str, Any], mode: int) -> Instrumen
     except InvalidRequest:
         return None
     precision = market.get("precision") or {}
+    named = access(venue).native_id
     return Instrument(
         venue=venue,
         code=code,
         symbol=market["symbol"],
-        native_id=str(market["id"]),
+        native_id=str(market["id"]) if named is None else named(market),
         kind=kind,
         base=market["base"],
         quote=market["quote"],
