@@ -71,7 +71,12 @@ class RowsEndpoint:
         request: Method and parameters for what is wanted.
         decode: The body into rows, any order; ``Decoded.following`` where it names the next.
         weight: Of a request for so many rows or levels; None takes ccxt's own cost.
-        paging: How a span of time is handed out; nothing for books.
+        paging: How a span of time is handed out; nothing for books. See ``paging`` for what
+            the walks ask and what they believe.
+        cursor_us: The grain of the venue's bounds of time: the walks ask for bounds that are
+            multiples of it, so that a request need not round.
+        seeks: Whether a request can name a time. Where it cannot, paging begins at the newest
+            rows (BACK) or the oldest (FORWARD) and goes on by ``Decoded.following`` only.
         whole_seconds: Whether the venue's times are no finer than seconds.
         levels: Depths that a book can be asked for, ascending; empty where any can.
     """
@@ -80,6 +85,8 @@ class RowsEndpoint:
     decode: Decoder
     weight: Callable[[int], int] | None = None
     paging: Paging = Paging.SPAN
+    cursor_us: int = 1_000
+    seeks: bool = True
     whole_seconds: bool = False
     levels: tuple[int, ...] = ()
 
