@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from lake import __version__
-from lake.cli import box, doctor, fetch, holdings, imports, jobs, query, update, venues
+from lake.cli import box, derive, doctor, fetch, holdings, imports, jobs, query, update, venues
 from lake.cli.demo import demo
 from lake.cli.interrupt import INTERRUPTED
 from lake.cli.output import print_error
@@ -49,6 +49,7 @@ app.command(imports.import_, name="import", usage="Usage: lake import PATH... [O
 app.command(jobs.app)
 app.command(holdings.status, alias="list-data")
 app.command(holdings.gaps)
+app.command(derive.trades_to_ohlcv, usage="Usage: lake trades-to-ohlcv SERIES... [OPTIONS]")
 app.command(venues.sources, usage="Usage: lake sources [VENUE...] [OPTIONS]")
 app.command(venues.instruments, usage="Usage: lake instruments VENUE [PATTERN...] [OPTIONS]")
 app.command(query.sql, usage="Usage: lake sql STATEMENT|- [OPTIONS]")

@@ -17,8 +17,11 @@ from lake.domain.schemas import OHLCV
 from lake.domain.timeframe import Grid
 from lake.simulator.instruments import Market
 from lake.simulator.trades import Ints, Trades
+from lake.storage.columns import opens_of
 
 Bools = npt.NDArray[np.bool_]
+
+_LOWEST, _HIGHEST = -1, np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +111,27 @@ def from_trades(
 
 
 def roll_up(fine: Candles, grid: Grid) -> Candles:
-    """Candles of *grid* made of finer ones; the first and the last may be incomplete."""
+    """Candles of *grid* made of finer ones; the first and the last may be incomplete.
+
+    They are the aggregate of the trades: a quiet minute at the old price is no part of them
+    unless all minutes are quiet.
+    """
     if len(fine) == 0:
         return fine
     opens = opens_of(fine.ts, grid)
     starts = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
-    return _reduce(opens[starts], starts, fine)
-
-
-def opens_of(ts: Ints, grid: Grid) -> Ints:
-    """The open time of the candle of *grid* that contains each of *ts* (us)."""
-    step = grid.timeframe.step_us
-    if step is not None:
-        return ts - (ts - grid.anchor_us) % step
-    months: Ints = ts.view("datetime64[us]").astype("datetime64[M]").astype("datetime64[us]")
-    return months.astype(np.int64)
+    whole = _reduce(opens[starts], starts, fine)
+    traded = fine.count > 0
+    if traded.all():
+        return whole
+    some = whole.count > 0
+    places = np.where(traded, np.arange(len(fine)), len(fine))
+    first = np.minimum.reduceat(places, starts)[some]
+    whole.open[some] = fine.open[first]
+    highs, lows = np.where(traded, fine.high, _LOWEST), np.where(traded, fine.low, _HIGHEST)
+    whole.high[some] = np.maximum.reduceat(highs, starts)[some]
+    whole.low[some] = np.minimum.reduceat(lows, starts)[some]
+    return whole
 
 
 def to_table(candles: Candles, market: Market) -> pa.Table:

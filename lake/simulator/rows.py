@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from lake.domain.identifiers import Instrument, InstrumentKind
 from lake.domain.timeframe import Grid
-from lake.simulator.candles import opens_of
 from lake.simulator.text import Column, Floats, Ints, Part, Sheet, decimals_of, integers, quoted
+from lake.storage.columns import opens_of
 
 __all__ = ["Sheet", "WireFormat", "decimals_of", "sheet"]
 

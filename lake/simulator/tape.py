@@ -15,9 +15,10 @@ from lake.domain.ranges import TimeRange
 from lake.domain.rows import Note
 from lake.domain.timeframe import Grid
 from lake.domain.times import DAY_US, from_us, iso, to_us
-from lake.simulator.candles import Candles, from_trades, join, opens_of, roll_up
+from lake.simulator.candles import Candles, from_trades, join, roll_up
 from lake.simulator.instruments import Market
 from lake.simulator.trades import Ints, Trades, plan_of_day
+from lake.storage.columns import opens_of
 
 _MINUTE_US = 60_000_000
 

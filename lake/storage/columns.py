@@ -194,6 +194,15 @@ def compare(one: pa.Table, other: pa.Table) -> Difference:
     return Difference(anything | contradicts, contradicts, loses)
 
 
+def opens_of(ts: Ints, grid: Grid) -> Ints:
+    """The open time of the candle of *grid* that contains each of *ts* (us)."""
+    step = grid.timeframe.step_us
+    if step is not None:
+        return ts - (ts - grid.anchor_us) % step
+    months: Ints = ts.view("datetime64[us]").astype("datetime64[M]").astype("datetime64[us]")
+    return months.astype(np.int64)
+
+
 def absent_runs(moments: Ints, grid: Grid) -> tuple[tuple[TimeRange, ...], int]:
     """The maximal runs of candles that are missing between the first and last of *moments*.
 

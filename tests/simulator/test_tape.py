@@ -88,7 +88,10 @@ def test_quiet_minutes_are_rows_flat_at_the_close_before() -> None:
 
 @pytest.mark.parametrize("timeframe", ["5m", "1h", "12h", "1d"])
 def test_a_longer_candle_is_the_aggregate_of_the_minutes(timeframe: str) -> None:
-    """An hour made of minutes and an hour made of trades are the same, in every column."""
+    """An hour made of minutes and an hour made of trades are the same, in every column.
+
+    A quiet minute is flat at the price before: no trade of the hour, so no part of its prices.
+    """
     grid = grid_of(BINANCE, TimeFrame(timeframe))
     step_us = grid.timeframe.step_us
     assert step_us is not None
@@ -98,7 +101,7 @@ def test_a_longer_candle_is_the_aggregate_of_the_minutes(timeframe: str) -> None
     made = roll_up(fine, grid)
 
     index = len(made) // 2
-    inside = (fine.ts >= made.ts[index]) & (fine.ts < made.ts[index] + step_us)
+    inside = (fine.ts >= made.ts[index]) & (fine.ts < made.ts[index] + step_us) & (fine.count > 0)
     assert made.open[index] == fine.open[inside][0]
     assert made.close[index] == fine.close[inside][-1]
     assert made.high[index] == fine.high[inside].max()
