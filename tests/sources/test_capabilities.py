@@ -66,12 +66,15 @@ def test_binance_pages_bring_the_most_candles_for_their_weight(
 
 def test_units_of_volume_are_named_only_where_they_are_known() -> None:
     bybit = capability(Venue("bybit"), DataType.OHLCV).volume_units
-    kucoin = capability(Venue("kucoinfutures"), DataType.OHLCV).volume_units
+    kraken = capability(Venue("krakenfutures"), DataType.OHLCV).volume_units
+    aster = capability(Venue("aster"), DataType.OHLCV).volume_units
 
     assert bybit is not None
     assert bybit[InstrumentKind.INVERSE] == "base"
-    assert kucoin is not None
-    assert InstrumentKind.LINEAR not in kucoin
+    assert kraken is not None
+    assert InstrumentKind.INVERSE not in kraken
+    assert aster is not None
+    assert InstrumentKind.LINEAR not in aster
 
 
 @pytest.mark.parametrize("venue", ["BINANCE", "BINANCEUSDM"])

@@ -31,13 +31,12 @@ PRICES = ("ts", "open", "high", "low", "close", "volume")
 UNIFIED = tuple(
     """
     alpaca backpack bequant bigone binanceus bingx bitfinex bitget bitopro bitrue bitstamp
-    bitteam bitvavo bybit coinbaseexchange coinsph cryptocom deepcoin digifinex dydx foxbit
-    gate gemini hashkey hitbtc hollaex htx hyperliquid kraken kucoin lbank mexc ndax okx p2b
-    poloniex upbit whitebit woo
-    """.split()  # noqa: SIM905 - forty names read better as text
+    bitteam bitvavo bybit coinbaseexchange coinsph cryptocom deepcoin digifinex foxbit gate
+    gemini hashkey hitbtc hollaex htx lbank mexc ndax okx p2b poloniex upbit whitebit woo
+    """.split()  # noqa: SIM905 - so many names read better as text
 )
 # Derivatives whose unit of volume ccxt's code does not settle.
-REFUSED = ("aster", "kucoinfutures", "paradex", "weex", "blofin")
+REFUSED = ("aster", "paradex", "weex", "blofin")
 
 
 def expected(case: Case) -> list[tuple[object, ...]]:

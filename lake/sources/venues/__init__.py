@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from lake.domain.identifiers import DataType
 from lake.sources.capability import Access, Capability
-from lake.sources.venues import binance
+from lake.sources.venues import (
+    binance,
+    coinbase,
+    dydx,
+    hyperliquid,
+    kraken,
+    krakenfutures,
+    kucoin,
+)
 
-_MODULES = (binance,)
+_MODULES = (binance, kraken, krakenfutures, coinbase, kucoin, hyperliquid, dydx)
 
 ACCESS: dict[str, Access] = {each.venue.name: each for module in _MODULES for each in module.ACCESS}
 ENTRIES: dict[tuple[str, DataType], Capability] = {
