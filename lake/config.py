@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lake.errors import InvalidRequest
 
@@ -22,6 +23,7 @@ _OTHER_VARIABLES = frozenset({"LAKE_DATA"})
 _TEST_PREFIX = "LAKE_TEST_"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_SIZE_MAX = 2**60
 _WORKERS_MAX = 64  # more open connections than any venue allows one address
 
 Value = str | int | float | bool | None
@@ -43,7 +45,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """One ``[[keep]]`` of lake.toml: what `lake update` holds up to date."""
+    """One ``[[keep]]`` of lake.toml: what `lake update` holds up to date.
+
+    No timeframes: none was named.
+    """
 
     venue: str
     instruments: tuple[str, ...]
@@ -107,7 +112,10 @@ def _size(value: object) -> int:
     found = _SIZE.fullmatch(str(value).strip())
     if found is None:
         raise ValueError("it is not a size such as 2GiB")
-    return int(float(found[1]) * _SIZE_UNITS[found[2].lower().rstrip("b").rstrip("i")])
+    size = float(found[1]) * _SIZE_UNITS[found[2].lower().rstrip("b").rstrip("i")]
+    if size > _SIZE_MAX:
+        raise ValueError("no disk is so large")
+    return int(size)
 
 
 def _flag(value: object) -> bool:
@@ -121,8 +129,13 @@ def _flag(value: object) -> bool:
 
 def _url(value: object) -> str:
     url = str(value).rstrip("/")
-    if not re.fullmatch(r"https?://[^\s/]+.*", url):
-        raise ValueError("it does not start with http:// or https://")
+    if not re.fullmatch(r"https?://[^\s/]\S*", url):
+        raise ValueError("it does not start with http:// or https://, or has blanks")
+    parts = urlsplit(url)  # a ValueError of its own for brackets that do not close
+    if not parts.hostname or parts.port == 0:
+        raise ValueError("it names no host")
+    if parts.query or parts.fragment:
+        raise ValueError("it has a query or a fragment: only scheme, host, port and path are used")
     return url
 
 
@@ -169,7 +182,7 @@ def load(
             continue
         try:
             values[name], origins[name] = setting.read(raw), where
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise InvalidRequest(
                 f"{name} = {raw!r} ({where}) cannot be used: {error}. It is the {setting.meaning}."
             ) from error
@@ -226,7 +239,7 @@ def _keep(entry: object, file: Path) -> Keep:
     return Keep(
         venue=str(entry["venue"]),
         instruments=_texts(entry["instruments"]),
-        timeframes=_texts(entry.get("timeframes", "1m")),
+        timeframes=_texts(entry["timeframes"]) if "timeframes" in entry else (),
         start=str(entry["start"]),
         type=str(entry.get("type", "ohlcv")),
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from lake.config import Settings, load
-from lake.domain.identifiers import DataType, InstrumentId, Venue
+from lake.domain.identifiers import InstrumentId, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import iso, parse_moment
 from lake.errors import InvalidRequest, ReadOnlyLake, StorageError
@@ -26,8 +27,8 @@ from lake.errors import InvalidRequest, ReadOnlyLake, StorageError
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
 
-_SPAN = re.compile(r"(\d+)\s*([smhdw])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_SPAN = re.compile(r"(\d{1,15})\s*(ms|[smhdw])")
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _SEPARATORS = re.compile(r"[,\s]+")
 _DAYS_MAX = 40_000  # a century: what is above is a slip of the finger
 
@@ -70,14 +71,15 @@ class Place:
         """
         return _writable(self.open())
 
-    def open_or_create(self) -> Storage:
-        """The lake that is there, or a new one; a new one is announced with its path."""
+    @contextmanager
+    def open_or_create(self, *, origin: str = "venue") -> Iterator[Storage]:
+        """The lake that is there, or a new one, which goes again where nothing came into it."""
         from lake.storage.files import is_lake
         from lake.storage.lake import Storage
 
         root = self.root_or_new()
         try:
-            storage = Storage.open(root, create=True)
+            storage = Storage.open(root, create=True, origin=origin)
         except StorageError as error:
             if is_lake(root):
                 raise
@@ -86,9 +88,17 @@ class Place:
                 f"A lake cannot be made at {root}: {why}. Name a folder that can be written "
                 "with --data."
             ) from error
-        if storage.created:
-            print(f"new lake at {storage.root}", file=sys.stderr)
-        return _writable(storage)
+        try:
+            yield _writable(storage)
+        finally:
+            storage.discard_if_empty()
+
+
+def announce(storage: Storage) -> None:
+    """Say where a new lake lies, once it is certain that something comes into it."""
+    if storage.created:
+        kind = "" if storage.origin == "venue" else f" of {storage.origin} data"
+        print(f"new lake{kind} at {storage.root}", file=sys.stderr)
 
 
 @Parameter(name="*")
@@ -128,7 +138,7 @@ class Span:
     end: str | None = None
     """First moment not wanted any more, UTC (default: now)."""
     days: float | None = None
-    """So many days back from the end, instead of --start."""
+    """So many days: on from --start where that is given, else back from the end."""
     timerange: str | None = None
     """Both at once: 20240101-20240201; either side may be left open."""
 
@@ -144,7 +154,8 @@ class Span:
                 raise InvalidRequest("Use either --timerange or --start, --end and --days.")
             start_text, end_text = _split_timerange(self.timerange)
         end = None if end_text in (None, "", "now") else parse_moment(end_text, now=now)
-        start = self._start(start_text, end or now, now)
+        start = None if not start_text else parse_moment(start_text, now=now)
+        start, end = self._with_days(start, end, now)
         if start >= (end or now):
             raise InvalidRequest(
                 f"The range from {iso(start)} to {iso(end or now)} is empty: --end must be after "
@@ -152,18 +163,27 @@ class Span:
             )
         return start, end
 
-    def _start(self, text: str | None, end: datetime, now: datetime) -> datetime:
-        if self.days is not None:
-            if text:
-                raise InvalidRequest("Use either --start or --days, not both.")
-            if not 0 < self.days < _DAYS_MAX:
-                raise InvalidRequest(f"--days {self.days:g} is not a number of days above 0.")
-            return end - timedelta(days=self.days)
-        if not text:
+    def _with_days(
+        self, start: datetime | None, end: datetime | None, now: datetime
+    ) -> tuple[datetime, datetime | None]:
+        if self.days is None:
+            if start is None:
+                raise InvalidRequest(
+                    "No start was given. Say where to begin: --start 2024-01-01, or --days 30."
+                )
+            return start, end
+        if not 0 < self.days < _DAYS_MAX:
+            raise InvalidRequest(f"--days {self.days:g} is not a number of days above 0.")
+        if start is not None and self.end:
+            raise InvalidRequest("Use two of --start, --end and --days: the third follows.")
+        try:
+            if start is None:
+                return (end or now) - timedelta(days=self.days), end
+            return start, start + timedelta(days=self.days)
+        except OverflowError as error:
             raise InvalidRequest(
-                "No start was given. Say where to begin: --start 2024-01-01, or --days 30."
-            )
-        return parse_moment(text, now=now)
+                f"--days {self.days:g} leads out of the calendar (years 1 to 9999)."
+            ) from error
 
 
 def _writable(storage: Storage) -> Storage:
@@ -202,18 +222,13 @@ def span_of(text: str, *, flag: str) -> timedelta:
     found = _SPAN.fullmatch(text.strip().lower())
     if found is None:
         raise InvalidRequest(
-            f"{flag} {text!r} is not a span. Write a number and a unit (s, m, h, d or w), "
+            f"{flag} {text!r} is not a span. Write a number and a unit (ms, s, m, h, d or w), "
             "for example 50m, 24h or 7d."
         )
     try:
-        return timedelta(seconds=int(found[1]) * _UNITS_S[found[2]])
+        return timedelta(milliseconds=int(found[1]) * _UNITS_MS[found[2]])
     except OverflowError as error:
         raise InvalidRequest(f"{flag} {text!r} is longer than time goes.") from error
-
-
-def without_mirror(message: str) -> str:
-    """A refusal to mix origins, for commands that no URL could mirror: what is left to do."""
-    return re.sub(r",? or say --accept-base-url[^.]*", "", message)
 
 
 def words(texts: Iterable[str]) -> tuple[str, ...]:
@@ -250,13 +265,3 @@ def venue_and_instruments(first: str, rest: Sequence[str]) -> tuple[Venue, tuple
             "Fetch from one venue at a time."
         )
     return venues[0], ids
-
-
-def data_type(text: str) -> DataType:
-    """The data type, where it can be fetched already."""
-    kind = DataType.from_str(text)
-    if kind is not DataType.OHLCV:
-        raise InvalidRequest(
-            f"{kind} cannot be fetched by this version yet. Use --type ohlcv (candles)."
-        )
-    return kind

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -15,18 +15,28 @@ from lake.cli.arguments import (
     UNBOUNDED,
     Place,
     Span,
+    announce,
+    span_of,
     timeframes,
     utc_now,
-    without_mirror,
     words,
 )
-from lake.cli.output import seconds_text
+from lake.cli.output import rows_text, seconds_text
+from lake.domain.identifiers import DataType
 from lake.domain.ranges import TimeRange
-from lake.domain.times import parse_moment
+from lake.domain.times import EPOCH, parse_moment
 from lake.errors import InvalidRequest
 
+if TYPE_CHECKING:
+    from lake.simulator.market import Generated
+    from lake.simulator.tables import TradeForm
+    from lake.storage.lake import Storage
+
+# Before any range: what is said without a moment holds from the beginning.
+_ALWAYS = EPOCH
 # Candles of a month at 1m of ten instruments take a few seconds to write.
 _DAYS = 30
+_PORT_MAX = 65_535
 
 
 def serve(
@@ -57,6 +67,8 @@ def serve(
         now: Its clock starts here instead of at the real time.
         clock_rate: How fast that clock runs; 0 stands still.
     """
+    if not 0 <= port <= _PORT_MAX:
+        raise InvalidRequest(f"--port {port} is no port. Give one up to {_PORT_MAX}, or 0.")
     if not 0 <= faults <= 1:
         raise InvalidRequest(f"--faults {faults:g} is no share. Give a number from 0 to 1.")
     root = place.root()
@@ -87,6 +99,10 @@ def generate(
     outage: Annotated[list[str] | None, Parameter(name=["--outage"])] = None,
     listed: Annotated[list[str] | None, Parameter(name=["--listed"])] = None,
     trades: bool = False,
+    trade_form: Annotated[str, Parameter(name=["--trade-form"])] = "aggregate",
+    books: str | None = None,
+    depth: int = 20,
+    funding: Annotated[list[str] | None, Parameter(name=["--funding"])] = None,
 ) -> int:
     """Write a lake of synthetic markets: candles that are exactly the sum of their trades.
 
@@ -95,6 +111,8 @@ def generate(
     For example:
 
       lake generate --data build/market --seed 7 --instruments BTC/USDT,ETH/USDT --days 90
+
+      lake generate --data build/perps -p BTC/USDT:USDT --days 2 --trades --books 10s --funding 8
 
     Args:
         data: The folder of the new lake; rows of a real venue are never joined.
@@ -106,6 +124,11 @@ def generate(
         outage: When the venue was down: 2024-01-02T03:10..2024-01-02T05:40; several possible.
         listed: When an instrument began to trade: SOL/USDT=2024-01-02T09:00; several possible.
         trades: Store the trades too.
+        trade_form: aggregate (as Binance's REST gives them) or single (every fill).
+        books: Store an order book so often too: 10s.
+        depth: Levels of each side of a book.
+        funding: Store the funding rates of perpetuals too, settled every so many hours: 8; and
+            from a later moment on every so many: 2024-02-01=4; several possible.
     """
     if span in (UNBOUNDED, Span(end=span.end)):
         span = replace(span, days=_DAYS)
@@ -117,39 +140,85 @@ def generate(
     listings = dict(_listing(each) for each in listed or ())
     from lake.simulator.market import DEFAULT_INSTRUMENTS, Progress
     from lake.simulator.market import generate as write
-    from lake.storage.lake import Storage
+
+    form = _form(trade_form)
+    schedule = _funding(funding)
+    every = None if books is None else span_of(books, flag="--books")
+    if every is not None and not every:
+        raise InvalidRequest(f"--books {books!r} is no time. Write for example 10s.")
 
     def say(progress: Progress) -> None:
         if sys.stderr.isatty():
             text = f"{progress.share:4.0%} {progress.instrument} {progress.month}"
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
-    with Storage.open(data, create=True, origin="synthetic") as storage:
-        if storage.created:
-            print(f"new lake of synthetic data at {storage.root}", file=sys.stderr)
-        try:
-            made = write(
-                storage,
-                seed=seed,
-                start=start,
-                end=end or utc_now(),
-                instruments=words(instruments) if instruments else DEFAULT_INSTRUMENTS,
-                timeframes=frames,
-                rate=rate,
-                outages=outages,
-                listings=listings,
-                store_trades=trades,
-                on_progress=say,
-            )
-        except InvalidRequest as error:
-            raise InvalidRequest(without_mirror(str(error))) from error
+    with Place(data=data).open_or_create(origin="synthetic") as storage:
+        made = write(
+            storage,
+            seed=seed,
+            start=start,
+            end=end or utc_now(),
+            instruments=words(instruments) if instruments else DEFAULT_INSTRUMENTS,
+            timeframes=frames,
+            rate=rate,
+            outages=outages,
+            listings=listings,
+            store_trades=trades,
+            trade_form=form,
+            books=every,
+            book_levels=depth,
+            funding=schedule,
+            on_progress=say,
+        )
+        if schedule and not any(each.data_type is DataType.FUNDING_RATES for each in made.series):
+            print("no funding: none of the instruments is a perpetual", file=sys.stderr)
+        announce(storage)
+        counts = _counts(storage, made)
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     print(
-        f"generated {made.rows:,} candles of {len(made.series)} series "
+        f"generated {counts} of {len(made.series)} series "
         f"in {seconds_text(made.seconds)} (seed {seed})"
     )
     return 0
+
+
+def _counts(storage: Storage, made: Generated) -> str:
+    """How many rows of each type the lake holds of the series made."""
+    texts = [rows_text(made.rows, DataType.OHLCV)]
+    for kind in DataType:
+        of_kind = [each for each in made.series if each.data_type is kind]
+        if kind is not DataType.OHLCV and of_kind:
+            count = sum(part.rows for each in of_kind for part in storage.catalog.partitions(each))
+            texts.append(rows_text(count, kind))
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def _form(text: str) -> TradeForm:
+    from lake.simulator.tables import TradeForm
+
+    try:
+        return TradeForm(text.strip().lower())
+    except ValueError:
+        names = " or ".join(each.value for each in TradeForm)
+        raise InvalidRequest(f"--trade-form {text!r} is not known. Write {names}.") from None
+
+
+def _funding(texts: list[str] | None) -> dict[datetime, int] | None:
+    """Hours between settlements, by the moment from which they hold."""
+    if not texts:
+        return None
+    hours: dict[datetime, int] = {}
+    for text in words(texts):
+        moment, equals, count = text.rpartition("=")
+        if not count.isdecimal():
+            raise InvalidRequest(
+                f"--funding {text!r} is not HOURS or TIME=HOURS. Write for example 8, or "
+                "2024-02-01=4 for what holds from then on."
+            )
+        since = parse_moment(moment, now=utc_now()) if equals else _ALWAYS
+        hours[since] = int(count)
+    return hours
 
 
 def _outage(text: str) -> TimeRange:

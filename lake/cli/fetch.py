@@ -5,31 +5,25 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import (
-    DIRECT,
-    HERE,
-    UNBOUNDED,
-    Line,
-    Place,
-    Span,
-    data_type,
-    timeframes,
-    utc_now,
-    venue_and_instruments,
-)
+from lake.cli.arguments import DIRECT, HERE, UNBOUNDED, Line, Place, Span, announce
 from lake.cli.output import seconds_text, size_text
 from lake.cli.report import plan_line, print_plan, print_report, require_something
-from lake.cli.venues import limit_text
-from lake.domain.identifiers import DataType, Venue
-from lake.domain.timeframe import TimeFrame, grid_of
-from lake.domain.times import iso
+from lake.cli.wanted import (
+    NO_SNAPSHOTS,
+    Instruments,
+    Snapshots,
+    Timeframes,
+    TypeName,
+    VenueName,
+    Words,
+)
+from lake.domain.identifiers import DataType
 from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -37,19 +31,11 @@ if TYPE_CHECKING:
     from lake.config import Settings
     from lake.ingestion import Backfill, Plan, Request
     from lake.ingestion.events import Listener
-    from lake.sources.capability import Capability
     from lake.storage.lake import Storage
 
 _ASK_ABOVE_S = 3_600
 _ASK_ABOVE_BYTES = 10_000_000_000
-
-Instruments = Annotated[
-    tuple[str, ...],
-    Parameter(name=["--instrument", "--pairs", "-p"], consume_multiple=True),
-]
-VenueName = Annotated[str, Parameter(name=["--venue", "--exchange"])]
-Timeframes = Annotated[list[str] | None, Parameter(name=["--timeframe", "--timeframes", "-t"])]
-TypeName = Annotated[str, Parameter(name=["--type"])]
+_Result = TypeVar("_Result")
 
 
 def backfill(
@@ -59,45 +45,54 @@ def backfill(
     timeframe: Timeframes = None,
     type_: TypeName = "ohlcv",
     span: Span = UNBOUNDED,
+    snapshots: Snapshots = NO_SNAPSHOTS,
     refetch: bool = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False,
     line: Line = DIRECT,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
-    """Fetch candles from a venue and store them.
+    """Fetch candles, trades or funding rates from a venue, or record its order books.
 
-    Only what the lake does not hold yet is asked for. Makes the lake where there is none.
+    Only what the lake does not hold yet is asked for. Makes the lake where there is none. Venues
+    keep no history of their books: snapshots are taken from now on, until --for is over or Ctrl-C.
 
     For example:
 
       lake backfill binance BTC/USDT ETH/USDT --timeframe 1m,1h --start 2024-01-01
 
-      lake backfill binanceusdm '*USDT-PERP' --timeframe 1h --days 30 --yes
+      lake backfill binance BTC/USDT --type trades --start 2024-01-01 --days 2
 
-      lake backfill BTCUSDT.BINANCE --timerange 20240101-20240201
+      lake backfill binanceusdm '*USDT-PERP' --type funding_rates --days 365 --yes
+
+      lake backfill binance BTC/USDT ETH/USDT --type orderbook --every 10s --for 1h
 
     Args:
         venue: A ccxt exchange id; `lake sources` lists them.
         instrument: BTC/USDT, BTCUSDT, BTCUSDT.BINANCE or a pattern; commas or spaces between.
-        timeframe: 1m (default), 5m, 1h, 1d ...; several with commas.
-        type_: What to fetch: ohlcv.
+        timeframe: Of candles: 1m (default), 5m, 1h, 1d ...; several with commas.
+        type_: What to fetch: ohlcv (candles), trades, funding_rates or orderbook.
         refetch: Ask again for what is held already.
         yes: Do not ask before a run of more than an hour or 10 GB.
         json: Print one JSON object per series.
     """
-    settings = line.settings(place.root_or_new())
-    asked = request(
-        venue,
-        instrument,
-        timeframe or ["1m"],
-        span,
+    words = Words(
+        venue=venue,
+        instruments=instrument,
+        timeframe=timeframe,
         type_=type_,
+        span=span,
+        snapshots=snapshots,
         refetch=refetch,
-        settings=settings,
     )
+    settings = line.settings(place.root_or_new())
     from lake.cli import interrupt
 
+    if words.data_type is DataType.ORDERBOOK:
+        from lake.cli.record import record
+
+        return record(words.recording(), place, settings, yes=yes, as_json=json)
+    asked = words.request(settings)
     with place.open_or_create() as storage:
         return interrupt.run(
             lambda interrupts: _backfill(storage, settings, asked, interrupts, yes, json)
@@ -111,6 +106,7 @@ def plan(
     timeframe: Timeframes = None,
     type_: TypeName = "ohlcv",
     span: Span = UNBOUNDED,
+    snapshots: Snapshots = NO_SNAPSHOTS,
     refetch: bool = False,
     line: Line = DIRECT,
     place: Place = HERE,
@@ -125,42 +121,54 @@ def plan(
     Args:
         venue: A ccxt exchange id; `lake sources` lists them.
         instrument: BTC/USDT, BTCUSDT, BTCUSDT.BINANCE or a pattern; commas or spaces between.
-        timeframe: 1m (default), 5m, 1h, 1d ...; several with commas.
-        type_: What to fetch: ohlcv.
+        timeframe: Of candles: 1m (default), 5m, 1h, 1d ...; several with commas.
+        type_: What to fetch: ohlcv (candles), trades, funding_rates or orderbook.
         refetch: As if what is held already were asked for again.
         json: Print one JSON object per series.
     """
-    root = place.root_or_new()
-    settings = line.settings(root)
-    asked = request(
-        venue,
-        instrument,
-        timeframe or ["1m"],
-        span,
+    words = Words(
+        venue=venue,
+        instruments=instrument,
+        timeframe=timeframe,
         type_=type_,
+        span=span,
+        snapshots=snapshots,
         refetch=refetch,
-        settings=settings,
     )
+    settings = line.settings(place.root_or_new())
+    if words.data_type is DataType.ORDERBOOK:
+        from lake.cli.record import plan_only
+
+        return plan_only(words.recording(), place, settings, as_json=json)
+    asked = words.request(settings)
+
+    async def work(storage: Storage) -> Plan:
+        async with engine(storage, settings) as backfill:
+            return await backfill.plan(asked)
+
+    made = run_in_passing(place, work)
+    require_something(made, asked)
+    print_plan(made, as_json=json)
+    return 0
+
+
+def run_in_passing(
+    place: Place, work: Callable[[Storage], Coroutine[None, None, _Result]]
+) -> _Result:
+    """Run *work* in the lake that is there; where there is none, what it learns is thrown away."""
     from lake.cli import interrupt
     from lake.storage.files import is_lake
     from lake.storage.lake import Storage
 
-    async def work(_: Interrupts, storage: Storage) -> Plan:
-        async with engine(storage, settings) as backfill:
-            return await backfill.plan(asked)
-
+    root = place.root_or_new()
     if is_lake(root):
         with Storage.open(root) as storage:
-            made = interrupt.run(lambda each: work(each, storage))
-    else:
-        # A plan makes no lake: what it learns goes into one that is thrown away.
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            Storage.open(Path(folder) / "lake", create=True) as storage,
-        ):
-            made = interrupt.run(lambda each: work(each, storage))
-    print_plan(made, as_json=json)
-    return 0
+            return interrupt.run(lambda _: work(storage))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Storage.open(Path(folder) / "lake", create=True) as storage,
+    ):
+        return interrupt.run(lambda _: work(storage))
 
 
 def engine(storage: Storage, settings: Settings, listener: Listener | None = None) -> Backfill:
@@ -178,67 +186,6 @@ def engine(storage: Storage, settings: Settings, listener: Listener | None = Non
     )
 
 
-def request(
-    venue: str,
-    instruments: Sequence[str],
-    frames: Sequence[str],
-    span: Span,
-    *,
-    type_: str,
-    refetch: bool,
-    settings: Settings,
-) -> Request:
-    """The request as a value; all that can be refused without asking anyone is refused here."""
-    where, ids = venue_and_instruments(venue, instruments)
-    chosen = timeframes(frames)
-    data = data_type(type_)
-    now = utc_now()
-    start, end = span.bounds(now)
-    entry = require_venue(where.name)
-    for each in chosen:
-        _require_timeframe(entry, each)
-        # What stands in for a venue may keep another time.
-        if settings.base_url is None and end is not None:
-            _require_within_reach(entry, each, end, now)
-    from lake.ingestion import Request
-
-    return Request(where, ids, chosen, start, end, data_type=data, refetch=refetch)
-
-
-def require_venue(name: str) -> Capability:
-    """What the venue of that name can give.
-
-    Raises:
-        InvalidRequest: ccxt knows no such venue; near names are in the message.
-    """
-    from lake.sources.capabilities import capability
-
-    return capability(Venue(name), DataType.OHLCV)
-
-
-def _require_timeframe(entry: Capability, timeframe: TimeFrame) -> None:
-    if entry.timeframes is not None and timeframe not in entry.timeframes:
-        names = " ".join(each.value for each in TimeFrame if each in entry.timeframes)
-        raise InvalidRequest(
-            f"{timeframe} candles were asked for, but {entry.venue} has only: {names}. "
-            "Choose one with --timeframe."
-        )
-
-
-def _require_within_reach(
-    entry: Capability, timeframe: TimeFrame, end: datetime, now: datetime
-) -> None:
-    if entry.depth_candles is None:
-        return
-    grid = grid_of(entry.venue, timeframe)
-    first = grid.advance(grid.floor(now), 1 - entry.depth_candles)
-    if end <= first:
-        raise InvalidRequest(
-            f"{timeframe} candles up to {iso(end)} were asked for, but {limit_text(entry)}: "
-            f"today those from {iso(first)} on. Ask for a later range or a longer timeframe."
-        )
-
-
 async def _backfill(
     storage: Storage,
     settings: Settings,
@@ -252,11 +199,12 @@ async def _backfill(
     progress = progress_for()
     async with engine(storage, settings, progress) as backfill:
         made = await backfill.plan(asked)
-        require_something(made)
+        require_something(made, asked)
         print(plan_line(made), file=sys.stderr if as_json else sys.stdout, flush=True)
         if not made.is_empty:
             if not yes:
-                await _confirm(made)
+                await _confirm_plan(made)
+            announce(storage)
             interrupts.stop_with(backfill.stop)
         with progress:
             report = await backfill.run(made)
@@ -264,10 +212,26 @@ async def _backfill(
     return report.exit_code
 
 
-async def _confirm(made: Plan) -> None:
-    if made.seconds <= _ASK_ABOVE_S and made.bytes <= _ASK_ABOVE_BYTES:
-        return
-    size = f"about {seconds_text(made.seconds)} and {size_text(made.bytes)}"
+async def _confirm_plan(made: Plan) -> None:
+    from lake.ingestion.estimates import Sureness
+
+    if made.sureness is Sureness.UNKNOWN:
+        print(
+            "Whether this takes more than an hour or 10 GB cannot be told beforehand, so it is "
+            "not asked. Ctrl-C stops cleanly, and the same command goes on.",
+            file=sys.stderr,
+            flush=True,
+        )
+    elif made.seconds > _ASK_ABOVE_S or made.bytes > _ASK_ABOVE_BYTES:
+        await confirm(f"about {seconds_text(made.seconds)} and {size_text(made.bytes)}")
+
+
+async def confirm(size: str) -> None:
+    """Ask whether to go on with what takes *size*.
+
+    Raises:
+        InvalidRequest: The answer was no, or nobody is there to ask.
+    """
     if not sys.stdin.isatty():
         raise InvalidRequest(
             f"This backfill takes {size}, and nobody is there to ask. Give --yes, or ask for less."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import HERE, Place, without_mirror
+from lake.cli.arguments import HERE, Place, announce
 from lake.cli.output import Row, print_error, print_rows, print_table, seconds_text
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame
@@ -66,6 +66,8 @@ def import_(
             on_event=_Watch() if sys.stderr.isatty() else None,
         )
         rows = [_row(storage, each) for each in report.files]
+        if report.jobs:
+            announce(storage)
     _print_report(report, rows, as_json=json)
     return report.exit_code
 
@@ -108,7 +110,7 @@ def _print_report(report: ImportReport, rows: list[Row], *, as_json: bool) -> No
 
 def _reason(each: FileOutcome) -> str:
     """Why a file was refused, in one line that names it."""
-    reason = " ".join(without_mirror(each.reason).split())
+    reason = " ".join(each.reason.split())
     return reason if each.path.name in reason else f"{each.path.name}: {reason}"
 
 

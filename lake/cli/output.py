@@ -13,9 +13,19 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
+from lake.domain.identifiers import DataType
 from lake.domain.times import iso
 
 Row = dict[str, object]
+# What the rows of a data type are called.
+_NOUNS = {
+    DataType.OHLCV: ("candle", "candles"),
+    DataType.TRADES: ("trade", "trades"),
+    DataType.ORDERBOOK: ("snapshot", "snapshots"),
+    DataType.FUNDING_RATES: ("settlement", "settlements"),
+}
+# Columns that only some data types have.
+_ONLY_WHERE_KNOWN = frozenset({"timeframe", "variant", "missed", "refused"})
 _LARGE = 1e9  # ten digits of what is larger would round cents away
 _INDENT = "    "  # of the second line of a row that does not fit the terminal
 
@@ -114,7 +124,9 @@ def _cut(text: str, width: int) -> str:
 
 def _says_nothing(name: str, rows: Sequence[Row]) -> bool:
     """Whether a column can go from a table for people: candles are what nearly all is about."""
-    return name == "data_type" and all(str(row[name]) == "ohlcv" for row in rows)
+    if name == "data_type":
+        return all(str(row[name]) == DataType.OHLCV.value for row in rows)
+    return name in _ONLY_WHERE_KNOWN and all(row[name] is None for row in rows)
 
 
 def _is_number(value: object) -> bool:
@@ -141,6 +153,17 @@ def time_text(moment: datetime) -> str:
     if moment.second or moment.microsecond:
         return iso(moment)
     return moment.isoformat(timespec="minutes")
+
+
+def rows_text(count: int, data_type: DataType) -> str:
+    """So many rows, by their name: ``1 candle``, ``12,345 trades``."""
+    one, many = _NOUNS[data_type]
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def noun(data_type: DataType) -> str:
+    """What rows of that type are called: ``candles``."""
+    return _NOUNS[data_type][1]
 
 
 def size_text(size: float) -> str:

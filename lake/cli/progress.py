@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from lake.cli.output import seconds_text, size_text
+from lake.cli.output import rows_text, seconds_text, size_text
+from lake.domain.identifiers import DataType, Series
 from lake.ingestion.events import (
     BudgetState,
     Event,
     JobEnded,
     JobStarted,
+    Missed,
     PageFetched,
     Planned,
+    RecordingPlanned,
     Stored,
     Waiting,
 )
@@ -28,47 +32,52 @@ from lake.ingestion.events import (
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from lake.ingestion import Report
+
 _BAR_WIDTH = 12  # the figures beside it say more
 _LINE_EVERY_S = 10.0  # a log of an hour stays readable
 _WAIT_SHOWN_FROM_S = 1.0  # shorter waits are how a budget works, not news
 
 
 class Tally:
-    """What a run has done so far, counted from its events."""
+    """What a run has done so far, counted from its events.
+
+    Work is counted in slots: candles, seconds of time where rows come at any moment, or
+    snapshots to be taken.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = clock()
-        self.slots_wanted = 0
-        self.slots = 0
         self.rows = 0
-        self.stored_rows = 0
         self.stored_bytes = 0
         self.requests = 0
         self.rejected = 0
+        self.missed = 0
         self.share: float | None = None
         self.venue = ""
         self.waiting = ""
         self._waiting_until = 0.0
-        self._planned: dict[str, int] = {}
-        self._done: dict[str, int] = {}
+        self._planned: dict[Series, int] = {}
+        self._done: dict[Series, int] = {}
 
     def add(self, event: Event) -> None:
         match event:
             case Planned(plan=plan):
                 self._started = self._clock()
-                for each in plan.series:
-                    self._planned[str(each.series)] = each.slots
-                self.slots_wanted = sum(self._planned.values())
+                self._planned = {each.series: each.slots for each in plan.series if each.slots}
+            case RecordingPlanned(plan=plan):
+                self._started = self._clock()
+                self._planned = {each.series: plan.ticks or 0 for each in plan.books}
             case PageFetched():
-                key = str(event.series)
-                self._done[key] = self._done.get(key, 0) + event.slots
-                self.slots = sum(self._done.values())
+                self._done[event.series] = self._done.get(event.series, 0) + event.slots
                 self.rows += event.rows
                 self.requests += event.requests
                 self.rejected += event.rejected
+            case Missed():
+                self._done[event.series] = self._done.get(event.series, 0) + event.count
+                self.missed += event.count
             case Stored():
-                self.stored_rows += event.rows_added + event.rows_changed
                 self.stored_bytes += event.bytes
             case Waiting():
                 self.waiting = f"{event.venue}: {event.why}, {seconds_text(event.seconds)}"
@@ -83,29 +92,53 @@ class Tally:
         return self._clock() - self._started
 
     @property
-    def rate(self) -> float:
-        """Candles a second since the plan was made."""
-        return self.slots / self.seconds if self.seconds > 0 else 0.0
+    def done(self) -> float:
+        """The part of the work that is done, 0 to 1: of each series alike."""
+        if not self._planned:
+            return 0.0
+        shares = (
+            min(1.0, self._done.get(series, 0) / wanted) if wanted else 0.0
+            for series, wanted in self._planned.items()
+        )
+        return sum(shares) / len(self._planned)
 
     @property
     def seconds_left(self) -> float | None:
-        if not self.slots or self.seconds <= 0:
-            return None
-        return max(self.slots_wanted - self.slots, 0) / self.rate
+        return self.seconds * (1 - self.done) / self.done if self.done and self.seconds else None
 
     def wait_text(self) -> str:
         return self.waiting if self._clock() < self._waiting_until else ""
 
     def line(self) -> str:
         """All of it in one line."""
-        parts = [f"{self.slots:,} of {self.slots_wanted:,} candles", f"{self.rate:,.0f}/s"]
+        rate = self.rows / self.seconds if self.seconds > 0 else 0.0
+        parts = [*self._work(), f"{rate:,.0f}/s" if rate >= 1 or not rate else f"{rate:.2g}/s"]
         if self.share is not None:
             parts.append(f"{self.share:.0%} of {self.venue} budget")
         if (left := self.seconds_left) is not None:
             parts.append(f"{seconds_text(left)} left")
+        if self.missed:
+            parts.append(f"{self.missed:,} missed")
         if self.rejected:
             parts.append(f"{self.rejected:,} rows to quarantine")
         return ", ".join(parts)
+
+    def _work(self) -> list[str]:
+        """What is done of what: counted where it can be, else as time and rows."""
+        wanted, done = sum(self._planned.values()), sum(self._done.values())
+        kinds = {series.data_type for series in self._planned or self._done}
+        if len(kinds) != 1:
+            return [f"{self.done:.0%} of {len(self._planned):,} series", f"{self.rows:,} rows"]
+        [kind] = kinds
+        if kind is DataType.OHLCV:
+            return [f"{done:,} of {rows_text(wanted, kind)}"]
+        if kind is DataType.ORDERBOOK:
+            return [
+                f"{self.rows:,} of {rows_text(wanted, kind)}"
+                if wanted
+                else rows_text(self.rows, kind)
+            ]
+        return [f"{seconds_text(done)} of {seconds_text(wanted)}", rows_text(self.rows, kind)]
 
 
 class PlainProgress(AbstractContextManager["PlainProgress"]):
@@ -137,7 +170,7 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
 
 
 class LiveProgress(AbstractContextManager["LiveProgress"]):
-    """One bar that moves: candles, rate, share of the venue's budget, time left."""
+    """One bar that moves: what is done, rate, share of the venue's budget, time left."""
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -156,7 +189,7 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
             transient=True,
         )
         self._bar.__enter__()
-        self._task = self._bar.add_task("", total=max(self.tally.slots_wanted, 1))
+        self._task = self._bar.add_task("", total=1.0)
         return self
 
     def __exit__(
@@ -174,8 +207,7 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
             waiting = self.tally.wait_text()
             self._bar.update(
                 self._task,
-                total=max(self.tally.slots_wanted, 1),
-                completed=min(self.tally.slots, self.tally.slots_wanted),
+                completed=self.tally.done,
                 description=self.tally.line() + (f" ({waiting})" if waiting else ""),
             )
 
@@ -186,10 +218,14 @@ def progress_for(out: TextIO | None = None) -> PlainProgress | LiveProgress:
     return LiveProgress() if out.isatty() else PlainProgress(out)
 
 
-def stored_text(tally: Tally, rows: int, seconds: float) -> str:
+def stored_text(tally: Tally, report: Report) -> str:
     """What a run stored, in one line."""
-    size = f" ({size_text(tally.stored_bytes)})" if rows else ""
-    text = f"stored {rows:,} candles{size} in {seconds_text(seconds)}, {tally.requests:,} requests"
+    counts = Counter[DataType]()
+    for job in report.jobs:
+        counts[job.series.data_type] += job.rows
+    rows = " and ".join(rows_text(count, kind) for kind, count in counts.items())
+    size = f" ({size_text(tally.stored_bytes)})" if report.rows else ""
+    text = f"stored {rows}{size} in {seconds_text(report.seconds)}, {tally.requests:,} requests"
     if tally.rejected:
         text += f"; {tally.rejected:,} rows went to quarantine"
     return text

@@ -3,81 +3,128 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lake.cli.output import (
     Row,
+    noun,
     print_error,
     print_rows,
     print_table,
+    rows_text,
     seconds_text,
     size_text,
 )
 from lake.domain.jobs import JobState
+from lake.domain.ranges import subtract
+from lake.domain.times import iso
 from lake.errors import InvalidRequest
+from lake.ingestion.estimates import Sureness
 
 if TYPE_CHECKING:
     from lake.cli.progress import Tally
     from lake.domain.gaps import Gap
     from lake.domain.identifiers import Series
-    from lake.ingestion import Plan, Report, SeriesPlan
+    from lake.domain.ranges import TimeRange
+    from lake.ingestion import Plan, Report, Request, SeriesPlan
     from lake.storage.lake import Storage
+
 # What a screen holds.
 _GAPS_SHOWN = 24
+_SURE = {Sureness.EXACT: "", Sureness.ESTIMATE: "about ", Sureness.AT_MOST: "at most "}
 
 
 def plan_line(made: Plan) -> str:
     """The plan in one line."""
     if made.is_empty:
-        return "nothing to do: everything that can be had is held"
-    count = sum(1 for each in made.series if each.pieces)
+        return _nothing_to_do(made)
+    todo = [each for each in made.series if each.pieces]
+    kind = todo[0].series.data_type
+    series = f"{len(todo):,} series"
+    if made.sureness is Sureness.UNKNOWN:
+        span = sum((piece.duration for each in todo for piece in each.pieces), timedelta())
+        known = f"{rows_text(made.rows, kind)} and " if made.rows else ""
+        return (
+            f"plan: {series}, {known}{seconds_text(span.total_seconds())} of {noun(kind)}; how "
+            "many there are, and so how long it takes and how large it is, shows when they come"
+        )
     return (
-        f"plan: {count} series, {made.rows:,} candles in {made.requests:,} requests, "
-        f"about {seconds_text(max(made.seconds, 1.0))} and {size_text(made.bytes)}"
+        f"plan: {series}, {_SURE[made.sureness]}{rows_text(made.rows, kind)} in "
+        f"{_requests(made.requests)}, about {seconds_text(max(made.seconds, 1.0))} and "
+        f"{size_text(made.bytes)}"
     )
 
 
-def require_something(made: Plan) -> None:
+def _requests(count: int) -> str:
+    return f"{count:,} request{'' if count == 1 else 's'}"
+
+
+def _nothing_to_do(made: Plan) -> str:
+    """Why nothing is to be fetched: what can be had is held, and what cannot be had."""
+    left_out = [part for each in made.series for part in each.excluded]
+    if not left_out:
+        return "nothing to do: all of it is held"
+    reasons = " and ".join(dict.fromkeys(part.why for part in left_out))
+    return f"nothing to do: what can be had of it is held; the rest cannot be had: {reasons}"
+
+
+def require_something(made: Plan, asked: Request) -> None:
     """Refuse a request of which nothing can be had.
 
     Raises:
-        InvalidRequest: Every candle wanted lies where the venue has none; the message says why.
+        InvalidRequest: Everything wanted lies where the venue has none; the message says why.
     """
+    if not made.series:
+        names = " or ".join(str(each) for each in asked.timeframes)
+        raise InvalidRequest(
+            f"No {names} candle opens and closes from {iso(asked.start)} to "
+            f"{'now' if asked.end is None else iso(asked.end)}, so there is nothing to fetch. "
+            "Ask for a longer range or a shorter timeframe."
+        )
     beyond = [each for each in made.series if _is_out_of_reach(each)]
     if not beyond or len(beyond) < len(made.series):
         return
     first = beyond[0]
     reasons = " and ".join(dict.fromkeys(part.why for part in first.excluded))
     others = f" ({len(beyond) - 1:,} other series likewise)" if len(beyond) > 1 else ""
+    instrument = first.series.instrument_id
+    what = (
+        f"No {first.series.timeframe} candle of {instrument} opens"
+        if first.series.timeframe
+        else f"No {noun(first.series.data_type)} of {instrument} can be had"
+    )
     raise InvalidRequest(
-        f"No {first.series.timeframe} candle of {first.series.instrument_id} opens in "
-        f"{first.wanted}{others}: {reasons}. Ask for another range with --start and --end."
+        f"{what} in {first.wanted}{others}: {reasons}. Ask for another range with --start and "
+        "--end."
     )
 
 
 def _is_out_of_reach(each: SeriesPlan) -> bool:
+    left = subtract([each.wanted], [part.range for part in each.excluded])
     grid = each.series.grid
-    assert grid is not None
-    left_out = sum(grid.count(part.range) for part in each.excluded)
-    return not each.pieces and left_out == grid.count(each.wanted)
+    return not each.pieces and sum(1 if grid is None else grid.count(part) for part in left) == 0
 
 
 def print_plan(made: Plan, *, as_json: bool) -> None:
-    rows: list[Row] = [
-        {
-            "venue": each.series.venue.name,
-            "instrument": each.series.instrument_id.symbol,
-            "timeframe": each.series.timeframe,
-            "data_type": each.series.data_type,
-            "start": each.wanted.start,
-            "end": each.wanted.end,
-            "candles": each.rows,
-            "requests": each.requests,
-            "bytes": each.bytes,
-            "seconds": round(each.seconds, 1),
-        }
-        for each in made.series
-    ]
+    rows: list[Row] = []
+    for each in made.series:
+        known = each.sureness is not Sureness.UNKNOWN
+        rows.append(
+            {
+                "venue": each.series.venue.name,
+                "instrument": each.series.instrument_id.symbol,
+                "timeframe": each.series.timeframe,
+                "data_type": each.series.data_type,
+                "start": each.wanted.start,
+                "end": each.wanted.end,
+                "rows": each.rows if known else None,
+                "requests": each.requests,
+                "bytes": each.bytes if known else None,
+                "seconds": round(each.seconds, 1) if known else None,
+                "size_is": each.sureness,
+            }
+        )
     left_out: list[Row] = [
         {
             "instrument": each.series.instrument_id.symbol,
@@ -117,7 +164,7 @@ def print_report(
         print_rows(job_rows(report), as_json=True, empty="")
     else:
         if report.jobs:
-            print(stored_text(tally, report.rows, report.seconds))
+            print(stored_text(tally, report))
             print_table(job_rows(report, for_people=True))
         missing = wanted_gaps(storage, made)
         if missing:
@@ -169,10 +216,16 @@ def wanted_gaps(storage: Storage, made: Plan) -> list[Row]:
     found = find_gaps(storage, list(windows))
     for gap in sorted(found, key=lambda each: series_order(each.series)):
         part = gap.range.intersection(windows[gap.series])
-        if part is not None and gap.series.grid is not None:
-            count = gap.series.grid.count(part)
-            rows.append(gap_row(gap, start=part.start, end=part.end, count=count))
+        if part is not None:
+            rows.append(gap_row(gap, start=part.start, end=part.end, count=_missing(gap, part)))
     return rows
+
+
+def _missing(gap: Gap, part: TimeRange) -> int | None:
+    """How many rows *part* of the gap lacks; None where only the whole gap's are known."""
+    if gap.series.grid is not None:
+        return gap.series.grid.count(part)
+    return gap.missing_count if part == gap.range else None
 
 
 def series_order(series: Series) -> tuple[str, str, str, int]:
@@ -182,7 +235,7 @@ def series_order(series: Series) -> tuple[str, str, str, int]:
     return series.venue.name, series.instrument_id.symbol, series.data_type.value, length
 
 
-def gap_row(gap: Gap, *, start: object, end: object, count: int) -> Row:
+def gap_row(gap: Gap, *, start: object, end: object, count: int | None) -> Row:
     """One gap with the names that `lake gaps --json` promises."""
     return {
         "venue": gap.series.venue.name,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from lake.cli.arguments import DIRECT, HERE, Line, Place, Span, span_of, words
-from lake.cli.fetch import engine, request, require_venue
+from lake.cli.fetch import engine
 from lake.cli.holdings import Instruments, chosen_series
 from lake.cli.output import print_error, print_rows, print_table
 from lake.cli.report import job_rows, print_failures
-from lake.domain.identifiers import Venue
+from lake.cli.wanted import Words, require_venue
+from lake.domain.identifiers import DataType, Venue
 from lake.errors import InvalidRequest, SourceError
 
 if TYPE_CHECKING:
@@ -114,7 +115,6 @@ async def _update(
     as_json: bool,
 ) -> int:
     from lake.cli.progress import progress_for
-    from lake.domain.identifiers import DataType
     from lake.ingestion import Report
     from lake.ingestion import update as bring_up_to_now
 
@@ -191,12 +191,22 @@ def _require_origin(storage: Storage, origin: str) -> None:
 
 
 def _kept(keep: Keep, settings: Settings) -> Request:
-    return request(
-        keep.venue,
-        keep.instruments,
-        keep.timeframes,
-        Span(start=keep.start),
+    """What one [[keep]] wants.
+
+    Raises:
+        InvalidRequest: It cannot be had; books cannot be kept up to date.
+    """
+    words = Words(
+        venue=keep.venue,
+        instruments=keep.instruments,
+        timeframe=keep.timeframes,
         type_=keep.type,
-        refetch=False,
-        settings=settings,
+        span=Span(start=keep.start),
     )
+    if words.data_type is DataType.ORDERBOOK:
+        raise InvalidRequest(
+            f"A [[keep]] of order books of {keep.venue} stands in lake.toml, but venues keep no "
+            "history of their books. Take it out, and record them: lake backfill "
+            f"{keep.venue} {keep.instruments[0]} --type orderbook."
+        )
+    return words.request(settings)

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from lake.cli.arguments import DIRECT, HERE, Line, Place, words
 from lake.cli.output import Row, print_rows
+from lake.cli.wanted import limit_text
 from lake.domain.identifiers import DataType, Instrument, Venue
 from lake.errors import InvalidRequest
 
@@ -82,13 +83,6 @@ def _source_row(each: Capability) -> Row:
         "timeframes": frames,
         "limits": limit_text(each) or None,
     }
-
-
-def limit_text(each: Capability) -> str:
-    """How far back a venue's history can be had; empty where nothing limits it."""
-    text = each.depth_reason.format(venue=each.venue, count=each.depth_candles)
-    # The import reads Binance's archives only; a hint at others' would be an empty promise.
-    return text.replace(" (`lake import`)", ", which `lake import` cannot read yet")
 
 
 def instruments(

@@ -47,7 +47,7 @@ class Venue:
         if not _VENUE.fullmatch(name) or name in _HIVE_NULLS:
             raise InvalidRequest(
                 f"{self.name!r} is not a venue. Write a ccxt exchange id, for example BINANCE; "
-                "`lake sources` lists them."
+                "`lake sources --all` lists them."
             )
         object.__setattr__(self, "name", name)
 

@@ -73,9 +73,9 @@ def parse_moment(text: str | date | datetime, *, now: datetime) -> datetime:
     word = text.strip().lower()
     if word == "now":
         return now
-    if relative := _RELATIVE.fullmatch(word):
-        return now - timedelta(seconds=int(relative[1]) * _UNITS[relative[2]])
     try:
+        if relative := _RELATIVE.fullmatch(word):
+            return now - timedelta(seconds=int(relative[1]) * _UNITS[relative[2]])
         # Eight digits are a date (20240101), which fromisoformat reads; more are an epoch.
         if _EPOCH_DIGITS.fullmatch(word):
             return from_us(epoch_us(int(word)))

@@ -25,17 +25,22 @@ from lake.ingestion.events import (
     Listener,
     PageFetched,
     Planned,
+    RecordingPlanned,
     Waiting,
     ignore,
 )
 from lake.ingestion.planner import Planner, Wanted
 from lake.ingestion.planning import Plan, Request, SeriesPlan, Unreachable
+from lake.ingestion.recorder import Recorder
+from lake.ingestion.recording import Recording, RecordingPlan, RecordReport, plan_recording
 from lake.ingestion.runner import LEASE_S, ROWS_IN_FLIGHT, Gates, JobRunner, RowGate
 from lake.ingestion.venues import Venues
 
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
 
+# What else can be done where rows of a base URL and of a venue would meet.
+MIRROR = ", or say --accept-base-url if the one mirrors the other"
 # Series worked on at the same time: enough to hide one's commit behind another's requests.
 SERIES_AT_ONCE = 4
 
@@ -175,6 +180,28 @@ class Backfill:
             unreachable=plan.unreachable,
         )
 
+    async def plan_recording(self, recording: Recording) -> RecordingPlan:
+        """What :meth:`record` would do; see :func:`lake.ingestion.recording.plan_recording`."""
+        plan = await plan_recording(self.venues, self._storage.catalog, recording)
+        self.emit(RecordingPlanned(plan))
+        return plan
+
+    async def record(self, plan: RecordingPlan) -> RecordReport:
+        """Takes snapshots of order books as *plan* says, from now on.
+
+        Raises:
+            InvalidRequest: A series is held with rows of another origin or depth.
+        """
+        recorder = Recorder(
+            self._storage,
+            self.venues,
+            gates=self._gates,
+            owner=self._owner,
+            way_out=MIRROR,
+            emit=self.emit,
+        )
+        return await recorder.run(plan)
+
     def _register(self, plan: Plan) -> dict[Series, Job]:
         """The job of each series that has something to do: an unfinished one, or a new one."""
         self._note(plan)
@@ -224,6 +251,7 @@ class Backfill:
                 each.series,
                 self.origin,
                 accept_origin=self.venues.accept_base_url,
+                way_out=MIRROR,
                 variant=source.variant(each.series) if source else None,
             )
             catalog.note_wanted(each.series, each.wanted)

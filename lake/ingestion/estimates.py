@@ -26,8 +26,10 @@ BYTES_PER_ROW = {
     DataType.OHLCV: 45.0,
     DataType.TRADES: 16.0,
     DataType.FUNDING_RATES: 25.0,
-    DataType.ORDERBOOK: 500.0,
+    DataType.ORDERBOOK: 170.0,
 }
+# Levels a side of the books whose size was measured.
+DEPTH_MEASURED = 20
 # What an answer takes where the venue's limit leaves time to wait for it.
 ROUND_TRIP_S = 0.15
 # Files nearest to the range that say how dense its trades are: a week of days.

@@ -11,6 +11,7 @@ from lake.domain.jobs import JobState
 
 if TYPE_CHECKING:
     from lake.ingestion.planning import Plan
+    from lake.ingestion.recording import RecordingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,22 @@ class Planned:
     """The plan is made; nothing was fetched yet."""
 
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPlanned:
+    """It is clear which books will be recorded; none was taken yet."""
+
+    plan: RecordingPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Snapshots that were not taken when they were due, and why."""
+
+    series: Series
+    count: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +46,10 @@ class JobStarted:
 
 @dataclass(frozen=True, slots=True)
 class PageFetched:
-    """One window was answered: ``slots`` candles of the plan are done, ``rows`` came."""
+    """One window was answered: ``slots`` of the plan are done, ``rows`` came.
+
+    A slot is a candle, a second of time where rows come at any moment, or a snapshot.
+    """
 
     series: Series
     rows: int
@@ -77,7 +97,17 @@ class JobEnded:
     error: str | None = None
 
 
-Event = Planned | JobStarted | PageFetched | Stored | Waiting | BudgetState | JobEnded
+Event = (
+    Planned
+    | RecordingPlanned
+    | JobStarted
+    | PageFetched
+    | Missed
+    | Stored
+    | Waiting
+    | BudgetState
+    | JobEnded
+)
 Listener = Callable[[Event], None]
 
 

@@ -35,7 +35,7 @@ def capability(venue: Venue, data_type: DataType) -> Capability:
         near = difflib.get_close_matches(venue.ccxt_id, known, n=3, cutoff=0.6)
         hint = f"Did you mean {', '.join(each.upper() for each in near)}? " if near else ""
         raise InvalidRequest(
-            f"{venue} is not a venue that ccxt knows. {hint}`lake sources` lists all of them."
+            f"{venue} is not a venue that ccxt knows. {hint}`lake sources --all` lists all of them."
         )
     if (entry := ENTRIES.get((venue.name, data_type))) is not None:
         return entry
@@ -58,7 +58,7 @@ def refusal(venue: Venue, data_type: DataType) -> str:
         return ""
     return NOT_TO_BE_HAD.get(
         (venue.name, data_type),
-        "that is not fetched from there so far. Import the vendor's archives (`lake import`).",
+        "that is not fetched from there so far. Ask another venue.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lake.domain.identifiers import DataType
 
-_ARCHIVES = "import its archives instead (`lake import`), or record it live."
+_ARCHIVES = "its archives hold them, which `lake import` cannot read yet."
 _NO_FUNDING = "it is a spot market, and funding is paid on perpetuals only. Ask {perpetuals}."
 
 NOT_TO_BE_HAD: dict[tuple[str, DataType], str] = {

@@ -73,6 +73,7 @@ class Catalog(Instruments):
         *,
         accept_origin: bool = False,
         variant: str | None = None,
+        way_out: str = "",
     ) -> None:
         """Make *series* known, once. Origin and variant are the first that it was given.
 
@@ -82,6 +83,8 @@ class Catalog(Instruments):
             accept_origin: The caller vouches that *origin* mirrors the series' own.
             variant: What its rows may not be mixed with others of (``aggregate/venue``,
                 ``rest/20``); None where the data type knows no variants.
+            way_out: What the caller's user can do beside taking another lake where the origins
+                differ: a clause that begins with a comma.
 
         Raises:
             InvalidRequest: The series is held with rows of another origin or variant.
@@ -109,8 +112,8 @@ class Catalog(Instruments):
         if held.origin != origin and not accept_origin:
             raise InvalidRequest(
                 f"{series} is held with rows from {_origin_text(held.origin)}; rows from "
-                f"{_origin_text(origin)} would be mixed with them. Use another lake (--data), or "
-                "say --accept-base-url if the one mirrors the other."
+                f"{_origin_text(origin)} would be mixed with them. Use another lake (--data)"
+                f"{way_out}."
             )
         if held.variant != variant:
             raise InvalidRequest(

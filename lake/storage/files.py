@@ -6,6 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -136,6 +137,31 @@ def create_marker(root: Path, *, origin: str, now: datetime) -> tuple[Marker, bo
         if write_once(root / MARKER, text.encode()):
             return marker, True
     return read_marker(root), False
+
+
+def remove_empty(root: Path) -> bool:
+    """Remove a lake that holds nothing; says whether it is gone.
+
+    The catalog's write-ahead log goes with the last connection to it: where it is still there
+    after ours was closed, somebody else uses the lake.
+    """
+    marker, log = root / MARKER, root / f"{CATALOG}-wal"
+    with storage_errors(f"removing the empty lake at {root}"):
+        content = marker.read_bytes()
+        if log.exists():
+            return False
+        # Without its mark nobody opens it any more; who was quicker shows by the log.
+        marker.unlink()
+        if log.exists():
+            write_once(marker, content)
+            return False
+        for name in (CATALOG, RATES, f"{RATES}-wal", f"{RATES}-shm"):
+            (root / name).unlink(missing_ok=True)
+        for folder in (root / PARQUET, root):
+            # What else lies there is not ours.
+            with suppress(OSError):
+                folder.rmdir()
+    return True
 
 
 def is_writable(root: Path) -> bool:

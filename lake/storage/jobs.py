@@ -145,6 +145,19 @@ class Jobs:
             hold(transaction, lease, self._clock(), ttl)
         return self.get(lease.job_id)
 
+    def extend(self, lease: Lease, end: datetime) -> None:
+        """Let the range that the job is about reach up to *end*, where it ends earlier.
+
+        Raises:
+            LeaseLost: Another worker has claimed the job, or it was ended.
+        """
+        with self._database.writing() as transaction:
+            require_token(transaction, lease)
+            transaction.run(
+                "update ingestion_jobs set end_time = max(end_time, ?) where job_id = ?",
+                (to_us(end), lease.job_id),
+            )
+
     def finish(self, lease: Lease, state: JobState, error: str | None = None) -> None:
         """End the job, or put it back to pending, and give the lease up.
 

@@ -217,6 +217,23 @@ class Storage:
         self.rates.close()
         self.database.close()
 
+    def discard_if_empty(self) -> bool:
+        """Close; remove the lake again where this call made it and nothing came into it.
+
+        Nothing is: no job and no row. Where another process has opened it meanwhile, it stays.
+
+        Returns:
+            Whether it is gone.
+        """
+        if not self.created:
+            self.close()
+            return False
+        held = self.database.read_one(
+            "select 1 from ingestion_jobs union all select 1 from partitions limit 1", ()
+        )
+        self.close()
+        return held is None and files.remove_empty(self.root)
+
     def __enter__(self) -> Self:
         return self
 

@@ -133,7 +133,7 @@ def test_rows_of_two_origins_never_join_one_series(storage: Storage) -> None:
     storage.catalog.ensure_series(HOURLY, "venue")
     storage.catalog.ensure_series(HOURLY, "venue")
 
-    with pytest.raises(InvalidRequest, match="--accept-base-url"):
+    with pytest.raises(InvalidRequest, match=r"Use another lake \(--data\)\."):
         storage.catalog.ensure_series(HOURLY, "http://127.0.0.1:8000")
     storage.catalog.ensure_series(HOURLY, "http://127.0.0.1:8000", accept_origin=True)
 

@@ -51,8 +51,8 @@ _TRADE_COLUMNS = (
 _BOOK_COLUMNS = ("ts", "sequence", "bids", "asks", "received_at")
 _FUNDING_COLUMNS = ("ts", "settled_at", "funding_rate", "interval_hours")
 _YEAR = (
-    "{venue} answers about trades of the last year only; its archives hold the older ones "
-    "(`lake import`)"
+    "{venue} answers about trades of the last year only; its archives hold the older ones, "
+    "which `lake import` cannot read yet"
 )
 _NOW_ONLY = "{venue} gives the book of this moment only: snapshots are taken from now on"
 _FUTURES_LEVELS = (5, 10, 20, 50, 100, 500, 1_000)
