@@ -75,7 +75,7 @@ def decode_candles(body: bytes, instrument: Instrument) -> Decoded:
 
 
 def _trades(instrument: Instrument, cursor: Cursor) -> Request:
-    """Bounds are whole seconds, so what lies beside the span comes along."""
+    """Bounds are whole seconds."""
     wanted: dict[str, Any] = {"product_id": instrument.native_id, "limit": cursor.limit}
     if cursor.start_us is not None:
         wanted["start"] = str(cursor.start_us // SECOND_US)
@@ -165,7 +165,7 @@ ENTRIES = (
         rank=50,
         variant="single/venue",
         kinds=_SPOT,
-        rows=RowsEndpoint(_trades, decode_trades, paging=Paging.SPAN),
+        rows=RowsEndpoint(_trades, decode_trades, paging=Paging.SPAN, cursor_us=SECOND_US),
     ),
     Capability(
         venue=_VENUE,

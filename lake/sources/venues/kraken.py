@@ -78,8 +78,9 @@ def _trades(instrument: Instrument, cursor: Cursor) -> Request:
     if cursor.token is not None:
         wanted["since"] = cursor.token
     elif cursor.start_us is not None:
-        # Nanoseconds; trades after `since` are given, not those at it.
-        wanted["since"] = str(cursor.start_us * 1_000 - 1)
+        # Nanoseconds; trades after `since` are given, not those at it. Times of rows are
+        # rounded, so that one may lie a little earlier than it says.
+        wanted["since"] = str(max(0, cursor.start_us - 1) * 1_000)
     return Request("publicGetTrades", wanted)
 
 
@@ -159,7 +160,8 @@ ENTRIES = (
         rank=50,
         variant="single/venue",
         kinds=_SPOT,
-        rows=RowsEndpoint(_trades, decode_trades, paging=Paging.FORWARD),
+        # Coarser than its nanoseconds: times of rows are rounded.
+        rows=RowsEndpoint(_trades, decode_trades, paging=Paging.FORWARD, cursor_us=SECOND_US),
     ),
     Capability(
         venue=_VENUE,

@@ -89,7 +89,8 @@ def _trades(instrument: Instrument, cursor: Cursor) -> Request:
         "count": cursor.limit,
     }
     if cursor.start_us is not None:
-        wanted["since"] = cursor.start_us // 1_000
+        # A millisecond earlier, since it is not documented whether it is included.
+        wanted["since"] = max(0, cursor.start_us // 1_000 - 1)
     if cursor.token is not None:
         wanted["continuationToken"] = cursor.token
     return Request("historyGetMarketSymbolExecutions", wanted)
