@@ -176,12 +176,15 @@ class _Run:
 
     def all(self, found: Sequence[_Found]) -> ImportReport:
         started = time.monotonic()
-        by_series: dict[Series, list[ArchiveFile]] = {}
+        by_series: dict[tuple[Series, str | None], list[ArchiveFile]] = {}
         for each in found:
             if (file := self._recognised(each)) is not None:
-                by_series.setdefault(file.series, []).append(file)
+                by_series.setdefault((file.series, file.variant), []).append(file)
         self._tell_of_skipped(is_all=not by_series)
-        interrupted = any(not self._series(series, files) for series, files in by_series.items())
+        interrupted = any(
+            not self._series(series, variant, files)
+            for (series, variant), files in by_series.items()
+        )
         return ImportReport(
             files=tuple(self.outcomes[each.path] for each in found if each.path in self.outcomes),
             jobs=tuple(self.ended),
@@ -209,13 +212,13 @@ class _Run:
         for path, reason in self.skipped.items():
             self._done(FileOutcome(path, state, reason))
 
-    def _series(self, series: Series, files: list[ArchiveFile]) -> bool:
-        """Import the files of one series; False where its job was cancelled meanwhile."""
+    def _series(self, series: Series, variant: str | None, files: list[ArchiveFile]) -> bool:
+        """Import files of one series and variant; False where the job was cancelled meanwhile."""
         catalog = self.storage.catalog
         try:
             if catalog.instrument(series.instrument_id) is None:
                 catalog.upsert_instruments([files[0].instrument])
-            catalog.ensure_series(series, ARCHIVE_TAG.origin)
+            catalog.ensure_series(series, ARCHIVE_TAG.origin, variant=variant)
         except InvalidRequest as error:
             for file in files:
                 self._done(FileOutcome(file.path, FileState.REFUSED, str(error), series))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,9 +20,11 @@ from lake.domain.rows import SourceTag
 from lake.domain.schemas import ROW_SPECS
 from lake.domain.timeframe import Grid, TimeFrame, grid_of
 from lake.domain.times import DAY_US, from_us, to_us
+from lake.domain.variants import BookKind, BookVariant, IdScheme, TradeKind, TradesVariant
 from lake.simulator.candles import Candles, join, to_table
 from lake.simulator.order_books import BookMaker, LastTrade
 from lake.simulator.settlements import FundingSchedule, is_perpetual, settlements_table
+from lake.simulator.spool import Spool
 from lake.simulator.tables import Numbering, TradeForm
 from lake.simulator.tape import Block, RollUp, Tape
 from lake.storage.lake import PartitionCommit, Storage
@@ -50,6 +53,14 @@ class Wanted:
     levels: int = 20
     funding: FundingSchedule | None = None
 
+    def variant(self, series: Series) -> str | None:
+        """What the rows of *series* are and may not be mixed with."""
+        if series.data_type is DataType.TRADES and self.trades is not None:
+            return str(TradesVariant(TradeKind(self.trades.value), IdScheme.VENUE))
+        if series.data_type is DataType.ORDERBOOK:
+            return str(BookVariant(BookKind.REST, self.levels))
+        return None
+
 
 class Writer:
     """Turns one tape into committed partitions, one job for each series."""
@@ -76,7 +87,15 @@ class Writer:
         self._funding = series(DataType.FUNDING_RATES) if pays else None
         self._numbering = Numbering()
         self._last = LastTrade()
-        self._pending: dict[Series, list[pa.Table]] = {}
+        self._days = {
+            each: Spool(
+                ROW_SPECS[each.data_type].schema,
+                storage.root,
+                most_bytes=storage.sizes.whole_bytes,
+            )
+            for each in (self._trades, self._books)
+            if each is not None
+        }
         self._settled: list[tuple[int, int]] = []
 
     @property
@@ -93,11 +112,16 @@ class Writer:
                 tape.market.instrument.id, tape.market.listed_from, None, "generated"
             )
         leases = {
-            each: _Leased(self._storage, each, self._window, self._tag.origin)
+            each: _Leased(
+                self._storage, each, self._window, self._tag.origin, self._wanted.variant(each)
+            )
             for each in self.series
         }
         try:
-            self._play(leases, report)
+            with ExitStack() as days:
+                for day in self._days.values():
+                    days.enter_context(day)
+                self._play(leases, report)
         except BaseException as error:
             for leased in leases.values():
                 leased.finish(JobState.FAILED, str(error) or type(error).__name__)
@@ -114,10 +138,10 @@ class Writer:
             if not block.ends_day:
                 continue
             # Trades and books go at once: a month of them would not fit in memory.
-            for series in (self._trades, self._books):
-                if series:
-                    rows = self._pending.pop(series, [])
-                    self._commit_rows(series, block.day * DAY_US, rows, leases[series].renewed())
+            for series, day in self._days.items():
+                lease = leases[series].renewed()
+                self._commit_rows(series, block.day * DAY_US, day.content(), lease)
+                day.clear()
             known_until = min(block.end_us, tape.end_us)
             if known_until < tape.end_us and from_us(known_until).day != 1:
                 continue
@@ -137,9 +161,10 @@ class Writer:
         self.trades += len(block.trades)
         if self._trades and self._wanted.trades:
             rows = self._numbering.table(block.trades, self.tape.market, self._wanted.trades)
-            self._pending.setdefault(self._trades, []).append(rows)
+            self._days[self._trades].append(rows)
         if self._books and self._maker:
-            self._pending.setdefault(self._books, []).extend(self._maker.tables(block, self._last))
+            for books in self._maker.tables(block, self._last):
+                self._days[self._books].append(books)
         if self._funding and self._wanted.funding:
             moments = self._wanted.funding.moments(
                 max(block.start_us, self.tape.opening_us), min(block.end_us, self.tape.end_us)
@@ -151,16 +176,15 @@ class Writer:
         self._last.move_past(block)
 
     def _commit_rows(
-        self, series: Series, at_us: int, rows: Iterable[pa.Table], lease: Lease
+        self, series: Series, at_us: int, rows: pa.Table | Iterable[pa.Table], lease: Lease
     ) -> None:
         """*rows* become the partition in which *at_us* lies; no rows are an answer too."""
         partition = Partition.of(series, from_us(at_us))
-        schema = ROW_SPECS[series.data_type].schema
         claims = intersect([partition.range], [self._window])
         self._storage.commit(
             PartitionCommit(
                 partition=partition,
-                rows=pa.concat_tables([schema.empty_table(), *rows]),
+                rows=rows,
                 tag=self._tag,
                 claims=tuple(Claim(each, Basis.ANSWER, "generated") for each in claims),
             ),
@@ -173,17 +197,15 @@ class Writer:
         for partition, window in split(series, self._window):
             first, stop = np.searchsorted(settled[:, 0], [to_us(window.start), to_us(window.end)])
             ours = settled[first:stop]
-            rows = []
+            rows = ROW_SPECS[series.data_type].schema.empty_table()
             if len(ours):
                 moments, ticks = ours[:, 0].copy(), ours[:, 1].copy()
-                rows.append(
-                    settlements_table(
-                        self.tape.market,
-                        self._wanted.funding,
-                        moments,
-                        ticks,
-                        seed=self.tape.seed,
-                    )
+                rows = settlements_table(
+                    self.tape.market,
+                    self._wanted.funding,
+                    moments,
+                    ticks,
+                    seed=self.tape.seed,
                 )
             self._commit_rows(series, to_us(partition.range.start), rows, lease)
 
@@ -253,8 +275,15 @@ class _CandleSeries:
 class _Leased:
     """A job of the generator and its lease, renewed when it grows old."""
 
-    def __init__(self, storage: Storage, series: Series, window: TimeRange, origin: str) -> None:
-        storage.catalog.ensure_series(series, origin)
+    def __init__(
+        self,
+        storage: Storage,
+        series: Series,
+        window: TimeRange,
+        origin: str,
+        variant: str | None,
+    ) -> None:
+        storage.catalog.ensure_series(series, origin, variant=variant)
         self._jobs = storage.jobs
         job = self._jobs.create(series, window, kind="generate")
         self._lease = self._jobs.claim(job.job_id, SOURCE)

@@ -42,6 +42,8 @@ class ArchiveFile:
 
     Attributes:
         promise: The day or month that the file says it holds wholly; None where it says nothing.
+        variant: What its rows are and may not be mixed with (``single/venue``); None for types
+            without variants.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class ArchiveFile:
     series: Series
     instrument: Instrument
     promise: TimeRange | None
+    variant: str | None = None
 
     def read(self, *, now: datetime) -> Contents:
         """All of its rows; see :meth:`ArchiveFormat.read`."""
