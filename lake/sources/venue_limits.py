@@ -11,9 +11,6 @@ from datetime import timedelta
 
 from lake.domain.identifiers import InstrumentKind
 
-_LINEAR, _INVERSE = InstrumentKind.LINEAR, InstrumentKind.INVERSE
-_NEWEST = "{venue}'s REST gives only the newest {count:,} candles of each timeframe"
-
 
 @dataclass(frozen=True, slots=True)
 class UnifiedLimits:
@@ -31,20 +28,6 @@ class UnifiedLimits:
 
 
 UNIFIED_LIMITS: dict[str, UnifiedLimits] = {
-    # Volume of contracts: ccxt 4.5.90 takes the field in base (parse_ohlcv of each venue).
-    "BYBIT": UnifiedLimits(1_000, volume_units={_LINEAR: "base", _INVERSE: "base"}),
-    "OKX": UnifiedLimits(100, volume_units={_LINEAR: "base", _INVERSE: "base"}),
-    "BITGET": UnifiedLimits(
-        200,
-        longest_window=timedelta(days=90),
-        volume_units={_LINEAR: "base", _INVERSE: "base"},
-    ),
-    "GATE": UnifiedLimits(
-        999,
-        depth_candles=10_000,
-        depth_reason=_NEWEST + "; its monthly archives hold the older ones",
-        volume_units={_LINEAR: "contracts"},
-    ),
     "BINANCEUS": UnifiedLimits(1_000),
     "HTX": UnifiedLimits(1_000),
     "MEXC": UnifiedLimits(500),

@@ -10,15 +10,31 @@ from lake.domain.identifiers import DataType
 from lake.sources.capability import Access, Capability
 from lake.sources.venues import (
     binance,
+    bitget,
+    bybit,
     coinbase,
     dydx,
+    gate,
     hyperliquid,
     kraken,
     krakenfutures,
     kucoin,
+    okx,
 )
 
-_MODULES = (binance, kraken, krakenfutures, coinbase, kucoin, hyperliquid, dydx)
+_MODULES = (
+    binance,
+    bybit,
+    okx,
+    bitget,
+    gate,
+    kraken,
+    krakenfutures,
+    coinbase,
+    kucoin,
+    hyperliquid,
+    dydx,
+)
 
 ACCESS: dict[str, Access] = {each.venue.name: each for module in _MODULES for each in module.ACCESS}
 ENTRIES: dict[tuple[str, DataType], Capability] = {
