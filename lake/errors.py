@@ -6,6 +6,7 @@
     ├── InvalidRequest      fix the call; nothing was fetched or written
     │   ├── SeriesNotFound  ask for a series that is held; near names are in the message
     │   └── NoLake          say where the lake is, or create one
+    ├── IncompleteRange     fetch what is missing, or say on_gap="warn"
     ├── SourceError         a venue or a file failed; ``retryable`` says whether to try again
     ├── SchemaMismatch      bad data was refused; nothing was stored
     ├── StorageError        disk or SQLite; what was acknowledged is safe
@@ -36,12 +37,18 @@ class NoLake(InvalidRequest):
     """There is no lake at the place that was named."""
 
 
+class IncompleteRange(LakeError):
+    """A range that is not wholly held was asked for with ``on_gap="raise"``."""
+
+
 class SourceError(LakeError):
     """A venue or a vendor's file did not give what was asked.
 
     Attributes:
         retryable: Whether the same request may succeed later.
         retry_after_s: Seconds the venue asked us to wait, where it said so.
+        was_retried: Whether the request was repeated as often as makes sense: who asked for it
+            in the course of another one does not do so again.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class SourceError(LakeError):
         super().__init__(message)
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+        self.was_retried = False
 
 
 class SchemaMismatch(LakeError):

@@ -47,20 +47,29 @@ class Retry:
         return random.uniform(0, min(self.longest_s, self.base_s * 2 ** (failures - 1)))
 
     async def run(self, request: Callable[[], Awaitable[_T]]) -> _T:
-        """The first result of *request*, or its last error."""
+        """The first result of *request*, or its last error.
+
+        A request may itself consist of retried ones (the venue's clock is read before some): what
+        those gave up is given up, or an outage would be sat out many times over.
+        """
         failures = refusals = 0
         while True:
             try:
                 return await request()
             except SourceError as error:
+                if error.was_retried:
+                    raise
                 failures += 1
                 bound = error.tries if isinstance(error, Fault) else None
                 # Faults that may well be final have a bound of their own, which passing
                 # faults before them do not use up.
                 refusals += bound is not None
-                if failures >= self.attempts or (bound is None and not error.retryable):
-                    raise
-                if bound is not None and refusals >= bound:
+                if (
+                    failures >= self.attempts
+                    or (bound is None and not error.retryable)
+                    or (bound is not None and refusals >= bound)
+                ):
+                    error.was_retried = True
                     raise
             await asyncio.sleep(self.delay_s(failures))
 
@@ -84,13 +93,14 @@ class Rules:
 class Answer:
     """One readable answer and the bounds it was asked with.
 
-    ``is_full`` says that it has as many rows as were asked for, so that more may follow;
-    ``now`` is the venue's time before it was asked.
+    ``count`` is how many rows it has, and ``is_full`` says that those are as many as were asked
+    for, so that more may follow; ``now`` is the venue's time before it was asked.
     """
 
     checked: Checked
     first_us: int | None
     last_us: int | None
+    count: int
     is_full: bool
     now: datetime
 
@@ -116,7 +126,8 @@ class Asker:
             self.requests += 1
             decoded = await self._ask(first, last, limit)
             checked = self._checked(decoded, first, last, now)
-            return Answer(checked, first, last, decoded.table.num_rows >= limit, now)
+            count = decoded.table.num_rows
+            return Answer(checked, first, last, count, count >= limit, now)
 
         return await self._rules.retry.run(once)
 
