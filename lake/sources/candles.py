@@ -31,6 +31,10 @@ _ANSWERS_AT_THE_END = 5
 _LAG_US = 3_600 * SECOND_US
 # Valid answers to one window; contradictions beyond that are the venue's, not chance.
 _MOST_ANSWERS = 60
+# No venue gives fewer candles at once: what is shorter was not cut.
+_LEAST_CAP = 10
+# Answers with other bounds, before what a cut one lacks at its start is believed absent.
+_ANSWERS_AT_A_CUT = 4
 # Beyond this many holes a window's claims say one thing for all of them.
 _MOST_CLAIMS = 8
 
@@ -39,10 +43,12 @@ _MOST_CLAIMS = 8
 class Sightings:
     """What all answers of a series have shown so far, for judging later ones.
 
-    ``nothing_after`` holds (first, asked at) of open-ended answers that end before *first*.
+    ``nothing_after`` holds (first, asked at) of open-ended answers that end before *first*;
+    ``most_rows`` is how many the longest answer had: the venue cuts none that is shorter.
     """
 
     last_us: int | None = None
+    most_rows: int = 0
     nothing_after: list[tuple[int, int]] = field(default_factory=list)
 
     def saw(self, us: int) -> None:
@@ -68,6 +74,7 @@ class Sightings:
 class _Witness:
     """What an answer says: the span it speaks about, and the open times it has there."""
 
+    asked_us: int
     start_us: int
     end_us: int
     times: frozenset[int]
@@ -77,6 +84,10 @@ class _Witness:
 
     def speaks_of(self, slot: int) -> bool:
         return self.start_us <= slot < self.end_us and slot not in self.rejected
+
+    def may_have_cut(self, slot: int) -> bool:
+        """Whether it was asked about *slot*, but may have been too long to go back so far."""
+        return self.asked_us <= slot < self.start_us
 
     def agrees_with(self, known: Iterable[int]) -> bool:
         """Whether it has every known candle of its span; one that does not is faulty."""
@@ -155,6 +166,7 @@ class WindowFetch:
         return odd.ts is None or odd.ts in self._window
 
     def _saw(self, answer: Answer) -> None:
+        self._sightings.most_rows = max(self._sightings.most_rows, answer.count)
         if answer.checked.rows.num_rows:
             self._sightings.saw(answer.checked.rows["ts"][-1].value)
 
@@ -174,9 +186,12 @@ class WindowFetch:
         shown = max(rows, default=-1)
         if checked.running:
             shown = max(shown, grid.floor_us(to_us(answer.now)))
-        start, end = answer.first_us, answer.last_us
-        if start is None:
-            start = min(rows, default=0) if answer.is_full else 0
+        asked, end = answer.first_us or 0, answer.last_us
+        start = asked
+        # As long as any answer so far, it may be all that this venue gives at once: the newest.
+        is_longest = answer.count >= max(_LEAST_CAP, self._sightings.most_rows)
+        if rows and (is_longest if not answer.is_full else answer.first_us is None):
+            start = max(asked, min(rows))
         if end is None and answer.is_full and rows:
             end = max(rows)
         closed = grid.floor_us(to_us(answer.now))
@@ -184,6 +199,7 @@ class WindowFetch:
             self._nothing.append((grid.next_us(shown) if rows else start, closed))
         self._witnesses.append(
             _Witness(
+                asked,
                 start,
                 closed if end is None else min(closed, grid.next_us(end)),
                 frozenset(rows),
@@ -207,7 +223,13 @@ class WindowFetch:
     def _is_absent(self, slot: int, honest: list[_Witness]) -> bool:
         speaking = [each for each in honest if each.speaks_of(slot)]
         if self._is_something_beyond(slot):
-            return sum(each.shown_us > slot for each in speaking) >= self._rules.hole_answers
+            enough = self._rules.hole_answers
+            if sum(each.shown_us > slot for each in speaking) >= enough:
+                return True
+            # What may have been cut there reaches past it all the same; those that end before
+            # its first candle were not cut.
+            cut = sum(each.may_have_cut(slot) and each.shown_us > slot for each in honest)
+            return bool(cut) and self._rules.open_ended and len(speaking) >= _ANSWERS_AT_A_CUT
         ended = self._sightings.count_nothing_at(slot)
         return len(speaking) + ended >= _ANSWERS_AT_THE_END
 
@@ -226,12 +248,15 @@ class WindowFetch:
 
     async def _ask_about(self, slot: int) -> Answer:
         """One more answer about *slot*, with bounds that no earlier one had."""
-        grid, turn = self._rules.grid, len(self._witnesses)
+        turn, shifted = len(self._witnesses), self._shifted
         near = max((ts for ts in self._known if ts < slot), default=slot)
-
-        def shifted(us: int, count: int) -> int:
-            return max(0, to_us(grid.advance(from_us(us), count)))
-
+        cut = [each.start_us for each in self._witnesses if each.may_have_cut(slot)]
+        if turn % 2 and cut:
+            # However short the pages are: one that ends there has what the other left out.
+            last = shifted(min(cut), turn % 3 - 1)
+            if self._rules.open_ended:
+                return await self._asker.answer(None, last, self._rules.page_size)
+            return await self._asker.answer(shifted(last, 1 - self._narrow), last, self._narrow)
         if not self._rules.open_ended:
             start = max(near, shifted(slot, -self._narrow // 4))
             first = shifted(start, -(turn % max(2, self._narrow // 4)))
@@ -241,6 +266,9 @@ class WindowFetch:
             # Without an end the answer reaches past the hole, however long it is.
             return await self._asker.answer(shifted(near, -turn), None, size)
         return await self._asker.answer(None, shifted(slot, turn), size)
+
+    def _shifted(self, us: int, count: int) -> int:
+        return max(0, to_us(self._rules.grid.advance(from_us(us), count)))
 
     def _without_late_end(
         self, claimed: TimeRange | None, slots: list[int], believed_us: int

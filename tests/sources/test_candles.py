@@ -53,7 +53,8 @@ class MemoryVenue:
     """Candles at the given minutes; *spoil* alters the n-th answer's rows.
 
     Without a last bound answers reach past gaps; the running candle is shown, as at Binance.
-    ``cap`` is a page size that the venue keeps to whatever is asked.
+    ``cap`` is a page size that the venue keeps to whatever is asked; a *hiding* venue gives the
+    newest candles of what was asked for and does not show the running one.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class MemoryVenue:
         now: int = 10_000,
         spoil: Spoil = lambda rows, n: rows,
         cap: int = 10_000,
+        hiding: bool = False,
     ) -> None:
         self.minutes = sorted(minutes)
         self.now = now
         self.spoil = spoil
         self.cap = cap
+        self.hiding = hiding
         self.asked: list[tuple[int | None, int | None, int]] = []
 
     async def time(self) -> datetime:
@@ -77,9 +80,10 @@ class MemoryVenue:
         self.asked.append((first, last, limit))
         low = -(10**9) if first is None else (first - to_us(DAY)) / 60e6
         high = 10**9 if last is None else (last - to_us(DAY)) / 60e6
-        found = [each for each in self.minutes if low <= each <= min(high, self.now)]
+        shown = self.now - 1 if self.hiding else self.now
+        found = [each for each in self.minutes if low <= each <= min(high, shown)]
         limit = min(limit, self.cap)
-        found = found[-limit:] if first is None else found[:limit]
+        found = found[-limit:] if first is None or self.hiding else found[:limit]
         rows = self.spoil([candle(each) for each in found], len(self.asked))
         table = pa.Table.from_pylist(rows, schema=_TYPES)
         return Decoded(table, lambda row: repr(rows[row]))
@@ -338,6 +342,23 @@ def test_a_venue_that_caps_pages_lower_than_the_table_says_leaves_no_hole(cap: i
     page = fetch(venue, span(100, 200), open_ended=False, hole_answers=2)
 
     assert minutes(page) == list(range(100, 200))
+
+
+@pytest.mark.parametrize("open_ended", [True, False])
+@pytest.mark.parametrize("cap", [12, 25, 30, 50, 60, 99])
+@pytest.mark.parametrize("start", [0, 50, 400, 900])
+def test_a_short_answer_says_nothing_of_what_lies_before_its_first_candle(
+    cap: int, start: int, open_ended: bool
+) -> None:
+    """A venue that caps pages below what was asked for, and gives the newest of them.
+
+    Its answers agree with one another on the absence of all that it cut off.
+    """
+    venue = MemoryVenue(range(1_000), now=1_000, cap=cap, hiding=True)
+
+    page = fetch(venue, span(start, start + 100), open_ended=open_ended, hole_answers=2)
+
+    assert minutes(page) == list(range(start, start + 100))
 
 
 def test_many_small_holes_are_one_claim() -> None:
