@@ -7,6 +7,7 @@ is for ``validation`` to say. Adding a venue is one decoder here and one capabil
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ _KLINE_COLUMNS: tuple[tuple[str, type], ...] = (
     ("taker_buy_quote_volume", np.float64),
 )
 _KLINE_FIELDS = 12
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 # null in an optional column would read as "the venue does not say"; these are rejected.
 _UNREADABLE = {"quote_volume": float("nan"), "trade_count": -1} | dict.fromkeys(
     ("taker_buy_volume", "taker_buy_quote_volume"), float("nan")
@@ -215,6 +217,9 @@ def as_number(value: Any) -> float | None:
 
 def as_integer(value: Any) -> int | None:
     """A JSON whole number or its text, of 64 bits; None where it is neither."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        # As a double it would lose the last digits of a long id.
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value if abs(value) < 2**63 else None
     number = as_number(value)

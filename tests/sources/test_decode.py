@@ -9,7 +9,7 @@ import pytest
 
 from lake.domain.identifiers import Instrument, InstrumentKind, Venue
 from lake.errors import SourceError
-from lake.sources.decode import decode_inverse_klines, decode_klines, decode_unified
+from lake.sources.decode import as_integer, decode_inverse_klines, decode_klines, decode_unified
 
 SPOT = InstrumentKind.SPOT
 BTC = Instrument(Venue("BINANCE"), "BTCUSDT", "BTC/USDT", "BTCUSDT", SPOT, "BTC", "USDT")
@@ -148,3 +148,22 @@ def test_unified_rows_that_cannot_be_read_have_no_time(odd: Any) -> None:
 def test_unified_answers_that_are_no_list_are_refused() -> None:
     with pytest.raises(SourceError, match="not a list"):
         decode_unified({}, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("1151762928807395329", 1_151_762_928_807_395_329),
+        (1_151_762_928_807_395_329, 1_151_762_928_807_395_329),
+        ("-12", -12),
+        ("12.0", 12),
+        ("9223372036854775808", None),
+        ("--1", None),
+        ("1.5", None),
+        ("", None),
+        (True, None),
+    ],
+)
+def test_long_whole_numbers_keep_their_last_digit(value: object, number: int | None) -> None:
+    """Bitget's ids of trades have 19 digits, of which a double keeps 16."""
+    assert as_integer(value) == number

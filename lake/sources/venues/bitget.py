@@ -118,8 +118,9 @@ def _trades(instrument: Instrument, cursor: Cursor) -> Request:
     if cursor.token is not None:
         wanted["idLessThan"] = cursor.token
     elif cursor.end_us is not None:
-        # Without a start, which may not lie more than seven days before it.
-        wanted["endTime"] = (cursor.end_us - 1) // 1_000
+        # Without a start, which may not lie more than seven days before it. Whether a trade at
+        # the end itself belongs to it is not said.
+        wanted["endTime"] = cursor.end_us // 1_000
     market = "SpotGetV2SpotMarket" if instrument.kind is _SPOT else "MixGetV2MixMarket"
     return Request(f"public{market}FillsHistory", wanted)
 

@@ -117,18 +117,20 @@ def _closed(row: Any) -> bool | None:
     return _CLOSED.get(str(row[7]).lower()) if isinstance(row, list) and len(row) > 7 else None
 
 
-def _bounds(cursor: Cursor) -> dict[str, Any]:
-    """From the first second to the last one, both included."""
+def _bounds(cursor: Cursor, last_us: int) -> dict[str, Any]:
+    """Seconds, of which the last is included; *last_us* is how far before the end it lies."""
     found = {}
     if cursor.start_us is not None:
         found["from"] = cursor.start_us // SECOND_US
     if cursor.end_us is not None:
-        found["to"] = -(-cursor.end_us // SECOND_US) - 1
+        found["to"] = -(-cursor.end_us // SECOND_US) - last_us // SECOND_US
     return found
 
 
 def _trades(instrument: Instrument, cursor: Cursor) -> Request:
-    wanted = _market(instrument) | {"limit": cursor.limit} | _bounds(cursor)
+    # Whether a trade in the middle of the last second belongs to it is not said, so one second
+    # more is asked for than needed.
+    wanted = _market(instrument) | {"limit": cursor.limit} | _bounds(cursor, 0)
     if cursor.token is not None and instrument.kind is _SPOT:
         wanted["page"] = cursor.token
     elif cursor.token is not None:
@@ -174,7 +176,7 @@ def _taker(size: Any) -> int:
 def _funding(instrument: Instrument, cursor: Cursor) -> Request:
     return Request(
         "publicFuturesGetSettleFundingRate",
-        _market(instrument) | {"limit": cursor.limit} | _bounds(cursor),
+        _market(instrument) | {"limit": cursor.limit} | _bounds(cursor, SECOND_US),
     )
 
 
