@@ -24,11 +24,14 @@ import yarl
 
 from lake.sources.budget import Budget
 from lake.sources.decode import refused
-from lake.sources.errors import Exchanged
+from lake.sources.errors import Exchanged, Fault
 
 _USED_WEIGHT = "x-mbx-used-weight-1m"
 # The part of an error's body that is kept: bans and codes stand at its start.
 _KEPT_CHARS = 2_000
+# The longest true answer is Binance's list of instruments, some 20 MB; a thousand trades are
+# 150 kB. What unpacks to more than this was made to fill our memory.
+MOST_BYTES = 64 << 20
 # ccxt's costs are fractions; ours are whole numbers.
 COST_SCALE = 100
 
@@ -184,7 +187,7 @@ class _Transport:
             ) as response:
                 exchanged.status = response.status
                 exchanged.headers = {name.lower(): text for name, text in response.headers.items()}
-                content = await response.read()
+                content = await _read(response)
         except socket.gaierror as error:
             raise ExchangeNotAvailable(f"no such host: {url}") from error
         except TimeoutError as error:
@@ -235,6 +238,28 @@ class _Transport:
             raise refused(content, "holds nothing")
         call.parsed = parsed
         return content if call.raw else parsed
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body, unpacked.
+
+    Raises:
+        Fault: It is longer than any answer; the rest of it is not read.
+    """
+    parts: list[bytes] = []
+    size = 0
+    # Unpacked piece by piece: a few kilobytes of gzip may stand for gigabytes.
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            raise Fault(
+                f"{response.url.host} sent an answer of more than {MOST_BYTES >> 20} MiB, which "
+                "no answer is; the rest was not read. Is the --base-url or the proxy right?",
+                retryable=True,
+                tries=2,
+            )
+    return b"".join(parts)
 
 
 async def close(client: Any) -> None:
