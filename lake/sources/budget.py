@@ -30,6 +30,9 @@ _OTHERS_SHARE = 0.01
 _POLL_S = 0.02
 # Longer bans end the job with a message: nobody wants to find it hanging.
 LONGEST_PAUSE_S = 900.0
+# The longest ban there is (developers.binance.com, Spot REST API, "Limits", read 2026-11-22: "from
+# 2 minutes to 3 days"). Who says more must not shut the venue off for this lake for ever.
+LONGEST_BAN_S = 3 * 86_400.0
 _SHOW_WAIT_S = 0.5
 
 
@@ -204,10 +207,12 @@ class Budget:
 
     def pause(self, seconds: float) -> None:
         """Nobody sends anything for *seconds*: this process and the lake's other ones."""
+        seconds = min(seconds, LONGEST_BAN_S)
         self.pause_until(from_us(round((self._now_s() + seconds) * 1_000_000)))
 
     def pause_until(self, moment: datetime) -> None:
-        """Nobody sends anything before *moment* (the venue's time)."""
+        """Nobody sends anything before *moment* (the venue's time), or for the longest ban."""
+        moment = min(moment, from_us(round((self._now_s() + LONGEST_BAN_S) * 1_000_000)))
         self._resume_s = max(self._resume_s, _seconds(moment))
         self._ledger.ban(self._account, moment)
 

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from lake.domain.times import from_us
+from lake.errors import SourceError
 
+# From 2009 (the first block of bitcoin) to 2100: a time in other units lies outside.
+EARLIEST_MS, LATEST_MS = 1_230_768_000_000, 4_102_444_800_000
 # Quartz drifts by some 50 us a second; measuring every minute keeps that below 3 ms.
 REMEASURE_S = 60.0
 # A Date header tells whole seconds; what it contradicts by more than this has jumped.
@@ -55,7 +58,17 @@ class VenueClock:
         return self._uncertainty_s
 
     def measured(self, venue_ms: float, *, sent: float, received: float) -> None:
-        """Take over the venue's time *venue_ms*, asked and answered at these monotonic times."""
+        """Take over the venue's time *venue_ms*, asked and answered at these monotonic times.
+
+        Raises:
+            SourceError: It is no time that a venue can be at.
+        """
+        if not EARLIEST_MS <= venue_ms < LATEST_MS:
+            raise SourceError(
+                f"The venue says that it is {venue_ms!r} milliseconds after 1970, which is no time "
+                "of this century. Is the --base-url right? Start again later.",
+                retryable=True,
+            )
         likely_s = venue_ms / 1_000 - (sent + received) / 2
         if self._doubted and abs(likely_s - self._likely_s) < _DATE_SLACK_S:
             # The clock was right: something on the way keeps old Date headers.

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from lake.domain.identifiers import Venue
@@ -15,11 +14,13 @@ from lake.sources import transport
 from lake.sources.answers import Retry
 from lake.sources.budget import Budget, Ledger, Limit
 from lake.sources.capability import Access
-from lake.sources.clock import VenueClock
-from lake.sources.errors import Fault, classify
+from lake.sources.clock import EARLIEST_MS, LATEST_MS, VenueClock
+from lake.sources.errors import Fault, classify, http_date_s
 from lake.sources.transport import COST_SCALE, Call, perform
 
 _UNIT_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
+# A thousand times what Binance's largest limit is.
+_MOST_WEIGHT = 10**7
 # Venues without windows of their own are asked evenly: in windows of a few requests.
 _EVEN_WINDOW_S = 2.0
 _EVEN_UNITS = 5
@@ -163,9 +164,13 @@ class Connection:
                     # Who has no network wants to hear it now, not in a minute.
                     fault.tries = _TRIES_AT_FIRST
                 raise
-            if isinstance(answer, bool) or not isinstance(answer, int | float) or answer <= 0:
-                raise SourceError(f"{what}: it answered {answer!r}.", retryable=True)
-            date = _date_s(call)
+            if not isinstance(answer, int | float) or not EARLIEST_MS <= answer < LATEST_MS:
+                raise SourceError(
+                    f"{what}: it answered {answer!r:.40}, which is no time of this century in "
+                    "milliseconds. Is the --base-url right?",
+                    retryable=True,
+                )
+            date = http_date_s(call.exchanged.header("date"))
             if date is not None and abs(answer / 1_000 - date) > _DATE_DIFFERS_S:
                 # One of the two is wrong; a clock that runs ahead would cover the future.
                 raise SourceError(
@@ -194,31 +199,40 @@ class Connection:
             return
         received = time.monotonic()
         if date != self._date[0]:
-            try:
-                self._date = (date, parsedate_to_datetime(date).timestamp())
-            except ValueError:
+            if (date_s := http_date_s(date)) is None:
                 return
+            self._date = (date, date_s)
         if self._tells_time():
             self.clock.doubt(self._date[1], sent=sent, received=received)
         else:
             self.clock.measured(self._date[1] * 1_000, sent=sent, received=received)
 
     def _adopt_limit(self, info: dict[str, Any]) -> None:
-        """Take over the weight limit that the venue names; none named means none set."""
-        self.budget.limit = None
-        for each in info.get("rateLimits", []):
-            if each.get("rateLimitType") == "REQUEST_WEIGHT":
-                span = _UNIT_S.get(each.get("interval"), 60) * int(each.get("intervalNum", 1))
-                self.budget.limit = Limit(int(each["limit"]), float(span))
+        """Take over the weight limit that the venue names; none named means none set.
+
+        What makes no sense is not taken over: the limit known so far stays.
+        """
+        told = info.get("rateLimits", [])
+        weights = [
+            each
+            for each in (told if isinstance(told, list) else ())
+            if isinstance(each, dict) and each.get("rateLimitType") == "REQUEST_WEIGHT"
+        ]
+        if isinstance(told, list) and not weights and all(isinstance(each, dict) for each in told):
+            self.budget.limit = None
+        for each in weights:
+            self.budget.limit = _limit(each) or self.budget.limit
 
 
-def _date_s(call: Call) -> float | None:
-    """The Date header of the answer, in seconds since 1970."""
-    date = call.exchanged.header("date")
-    try:
-        return None if date is None else parsedate_to_datetime(date).timestamp()
-    except ValueError:
+def _limit(told: dict[str, Any]) -> Limit | None:
+    """The limit that an entry of ``rateLimits`` names; None where it names none that can be."""
+    weight, count = told.get("limit"), told.get("intervalNum", 1)
+    unit_s = _UNIT_S.get(str(told.get("interval")), 60)
+    if not (type(weight) is int and 1 <= weight <= _MOST_WEIGHT):
         return None
+    if not (type(count) is int and 1 <= count <= _UNIT_S["DAY"] // unit_s):
+        return None
+    return Limit(weight, float(unit_s * count))
 
 
 def even_limit(unit_s: float) -> Limit:

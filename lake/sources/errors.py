@@ -7,6 +7,7 @@ one class to what passes (5xx) and to what does not (451), and bare errors to sh
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import socket
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from functools import cache
 
 import aiohttp
 
-from lake.domain.times import epoch_us, from_us, utc
+from lake.domain.times import epoch_us, from_us, to_us, utc
 from lake.errors import SourceError
 
 # One try may have met a passing proxy; a second refusal is the venue's answer.
@@ -145,7 +146,7 @@ def _slow_down(exchanged: Exchanged, what: str, reason: str) -> Fault:
 
 
 def retry_after_s(value: str | None, date: str | None = None) -> float | None:
-    """Seconds of a Retry-After header, which is a number or an HTTP date; None where absent.
+    """Seconds of a Retry-After header, a number or an HTTP date; None where absent or neither.
 
     Args:
         value: The header.
@@ -154,14 +155,19 @@ def retry_after_s(value: str | None, date: str | None = None) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
+        resume_s, sent_s = http_date_s(value), http_date_s(date)
+        return None if resume_s is None or sent_s is None else max(0.0, resume_s - sent_s)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def http_date_s(text: str | None) -> float | None:
+    """The moment of an HTTP date, seconds since 1970; None where it is absent or none."""
     try:
-        resume, sent = parsedate_to_datetime(value), parsedate_to_datetime(date or "")
-    except ValueError:
+        return None if text is None else to_us(utc(parsedate_to_datetime(text))) / 1_000_000
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (utc(resume) - utc(sent)).total_seconds())
 
 
 def _is_final(error: BaseException, exchanged: Exchanged) -> bool:
