@@ -128,6 +128,7 @@ class WindowFetch:
         self._notes: dict[int, Note] = {}
         self._rejections: Counter[Rejected] = Counter()
         self._nothing: list[tuple[int, int]] = []
+        self._unclosed: Counter[int] = Counter()
 
     async def page(self) -> Page:
         """The window's candles, with claims for what is answered beyond doubt.
@@ -159,6 +160,7 @@ class WindowFetch:
             answer = await self._ask_about(doubt)
             self._saw(answer)
             self._learn(answer)
+        claimed = self._before_unclosed(claimed, slots)
         claimed = self._without_late_end(claimed, slots, to_us(now) - _LAG_US)
         return self._explained(claimed, slots)
 
@@ -183,7 +185,9 @@ class WindowFetch:
             if not self._witnesses or each in self._rejections or self._is_inside(each)
         ]
         self._rejections.update(odd)
-        shown = max(rows, default=-1)
+        unclosed = {to_us(each) for each in checked.unclosed}
+        self._unclosed.update(unclosed)
+        shown = max(rows.keys() | unclosed, default=-1)
         if checked.running:
             shown = max(shown, grid.floor_us(to_us(answer.now)))
         asked, end = answer.first_us or 0, answer.last_us
@@ -203,7 +207,7 @@ class WindowFetch:
                 start,
                 closed if end is None else min(closed, grid.next_us(end)),
                 frozenset(rows),
-                frozenset(to_us(each.ts) for each in checked.rejected if each.ts),
+                frozenset(to_us(each.ts) for each in checked.rejected if each.ts) | unclosed,
                 shown,
             )
         )
@@ -211,6 +215,8 @@ class WindowFetch:
     def _doubt(self, slots: list[int]) -> int | None:
         """The first open time about which the answers do not say enough; None: all is clear."""
         odd = {to_us(each.ts) for each, times in self._rejections.items() if each.ts and times > 1}
+        # The venue says that they are there: no hole, however often it is asked.
+        odd |= {us for us, times in self._unclosed.items() if times >= self._rules.hole_answers}
         honest = [each for each in self._witnesses if each.agrees_with(self._known)]
         for slot in slots:
             if slot not in self._known and slot not in odd and not self._is_absent(slot, honest):
@@ -269,6 +275,13 @@ class WindowFetch:
 
     def _shifted(self, us: int, count: int) -> int:
         return max(0, to_us(self._rules.grid.advance(from_us(us), count)))
+
+    def _before_unclosed(self, claimed: TimeRange | None, slots: list[int]) -> TimeRange | None:
+        """*claimed* up to the first candle that the venue still calls open, which may change."""
+        cut = next((us for us in slots if us in self._unclosed and us not in self._known), None)
+        if cut is None or claimed is None:
+            return claimed
+        return range_or_none(claimed.start, from_us(cut))
 
     def _without_late_end(
         self, claimed: TimeRange | None, slots: list[int], believed_us: int

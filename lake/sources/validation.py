@@ -44,6 +44,8 @@ class Checked:
         conflicts: Open times that several *different* valid rows claim. None of those rows is
             in ``rows``; all of them are in ``rejected``. A page with conflicts is refused.
         running: How many candles were left out because they had not closed yet.
+        unclosed: Open times of candles that were left out because the venue itself calls them
+            open, although they should have closed by its clock. They are there, and not final.
     """
 
     rows: pa.Table
@@ -51,6 +53,7 @@ class Checked:
     notes: tuple[Note, ...] = ()
     conflicts: tuple[datetime, ...] = ()
     running: int = 0
+    unclosed: tuple[datetime, ...] = ()
 
 
 def validate_candles(
@@ -67,7 +70,8 @@ def validate_candles(
         table: ``ts`` (timestamp[us], or integers since 1970 in s, ms, us or ns: the unit is
             recognised by magnitude), ``open, high, low, close, volume`` (float64), and any of
             ``quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume,
-            close_time`` (the last in the units of ``ts``). Any order; nulls allowed.
+            close_time`` (the last in the units of ``ts``), ``closed`` (whether the venue calls
+            the candle closed). Any order; nulls allowed.
         grid: The open times that are possible.
         window: What was asked for, or what the file promises; None where nothing is promised.
         closed_before: The venue's time (UTC). Candles that close after it are running and
@@ -91,6 +95,8 @@ def validate_candles(
     closes = times_us(table["close_time"]) if "close_time" in table.column_names else None
     closed_us = to_us(closed_before)
     running = (following > closed_us) & (ts <= _next_us(np.array([closed_us]), grid)[0])
+    unclosed = _called_open(table) & (ts > 0) & _is_open(ts, grid) & (following <= closed_us)
+    running |= unclosed
     if not running.any() and _is_flawless(table, ts, following, closes, grid, window, closed_us):
         everything = np.arange(len(ts))
         return Checked(_rows(table, ts, everything), notes=_notes(ts, following, closes))
@@ -117,8 +123,17 @@ def validate_candles(
         rejected=(*_rejected(table, ts, wrong, reasons, raw), *differing),
         notes=_notes(ts[good], following[good], closes[good] if closes is not None else None),
         conflicts=tuple(from_us(int(us)) for us in np.unique(ts[clashing])),
-        running=int(running.sum()),
+        running=int((running & ~unclosed).sum()),
+        unclosed=tuple(from_us(int(us)) for us in np.unique(ts[unclosed])),
     )
+
+
+def _called_open(table: pa.Table) -> _Array:
+    """Which rows the venue says have not closed; none where it says nothing."""
+    if "closed" not in table.column_names:
+        return np.zeros(table.num_rows, dtype=bool)
+    said = table["closed"].fill_null(True)
+    return np.asarray(~said.to_numpy(), dtype=bool)
 
 
 def _is_flawless(

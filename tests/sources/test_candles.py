@@ -92,6 +92,7 @@ class MemoryVenue:
 _TYPES = pa.schema(
     [("ts", pa.int64())]
     + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume")]
+    + [("closed", pa.bool_())]
 )
 
 
@@ -459,3 +460,48 @@ def test_months_are_fetched_by_the_calendar() -> None:
     assert page.rows["ts"].to_pylist() == months
     assert page.requests == 1
     assert from_us(to_us(page.claims[0].range.end)) == datetime(2025, 1, 1)
+
+
+def calls_open(*still: int, answers: int = 10**6) -> Spoil:
+    """The first *answers* call the candles of these minutes open, later ones closed."""
+    times = {to_us(at(each)) // 1_000 for each in still}
+
+    def spoil(rows: list[Row], n: int) -> list[Row]:
+        return [row | {"closed": n > answers or row["ts"] not in times} for row in rows]
+
+    return spoil
+
+
+def test_a_candle_that_was_called_open_once_is_asked_for_again() -> None:
+    """A copy that lags calls the candle open that its neighbours call closed."""
+    venue = MemoryVenue(range(500), spoil=calls_open(30, answers=1))
+
+    page = fetch(venue, span(0, 50))
+
+    assert minutes(page) == list(range(50))
+    assert [each[:2] for each in claims(page)] == [(0, 50)]
+    assert len(venue.asked) == 2
+
+
+@pytest.mark.parametrize("open_ended", [True, False])
+def test_a_candle_that_stays_open_ends_what_is_claimed_and_is_never_a_hole(
+    open_ended: bool,
+) -> None:
+    """The next run asks again; the rows behind it are true and delivered."""
+    venue = MemoryVenue(range(500), spoil=calls_open(30, 31))
+
+    page = fetch(venue, span(0, 50), open_ended=open_ended)
+
+    assert minutes(page) == [*range(30), *range(32, 50)]
+    assert [each[:2] for each in claims(page)] == [(0, 30)]
+    assert page.rejected == ()
+    assert len(venue.asked) <= 6
+
+
+def test_a_window_that_begins_with_an_open_candle_claims_nothing() -> None:
+    venue = MemoryVenue(range(500), spoil=calls_open(0))
+
+    page = fetch(venue, span(0, 50))
+
+    assert minutes(page) == list(range(1, 50))
+    assert page.claims == ()

@@ -44,7 +44,7 @@ TYPES = pa.schema(
     + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume")]
     + [("quote_volume", pa.float64()), ("trade_count", pa.int64())]
     + [("taker_buy_volume", pa.float64()), ("taker_buy_quote_volume", pa.float64())]
-    + [("close_time", pa.int64())]
+    + [("close_time", pa.int64()), ("closed", pa.bool_())]
 )
 
 
@@ -268,3 +268,36 @@ def test_every_row_is_kept_rejected_running_or_a_copy(seed: int) -> None:
     assert len(rows) - copies <= accounted <= len(rows)
     shuffled = check(rng.sample(rows, len(rows)), closed_before=closed)
     assert shuffled.rows.equals(checked.rows)
+
+
+@pytest.mark.parametrize("said", [True, None])
+def test_a_candle_that_the_venue_calls_closed_or_says_nothing_of_goes_by_the_clock(
+    said: bool | None,
+) -> None:
+    rows = [candle(minute, closed=said) for minute in range(3)]
+
+    checked = check(rows, closed_before=DAY + timedelta(minutes=2, seconds=30))
+
+    assert (checked.rows.num_rows, checked.running, checked.unclosed) == (2, 1, ())
+
+
+def test_a_candle_that_the_venue_still_calls_open_is_no_row_and_no_hole() -> None:
+    """OKX and Gate say so themselves: its values may still change, whatever the clock says."""
+    rows = [candle(0, closed=True), candle(1, closed=False), candle(2, closed=False)]
+
+    checked = check(rows, closed_before=DAY + timedelta(minutes=2, seconds=30))
+
+    assert checked.rows["ts"].to_pylist() == [DAY]
+    assert checked.unclosed == (DAY + timedelta(minutes=1),)
+    assert (checked.running, checked.rejected) == (1, ())
+
+
+def test_an_open_candle_of_another_time_is_odd_and_not_open() -> None:
+    """Off the grid or from the future it is a faulty row, whatever it says of itself."""
+    future = candle(10**6, closed=False)
+    rows = [candle(0), candle(1, ts=DAY_MS + 61_000, closed=False), future]
+
+    checked = check(rows, closed_before=DAY + timedelta(minutes=5), window=None)
+
+    assert checked.unclosed == ()
+    assert len(checked.rejected) == 2
