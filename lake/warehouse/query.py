@@ -92,13 +92,17 @@ class Warehouse:
     ) -> None:
         self._root = root
         self._trust = trust
-        self._shares_process = catalog is not None
+        self._access = _access(trust, shares_process=catalog is not None)
         self._catalog = catalog or (lambda: _live_catalog(root))
         # What is attached is at least as new as its stamp, so the stamp is taken first.
         self._attached = self._catalog()
         self._stamp = _stamp(self._attached)
-        self.connection = self._open()
-        self._holdings = opening.holdings_of(self.connection)
+        self._opened = self._open()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB's own connection, prepared. After a failed query it may be another one."""
+        return self._opened.connection
 
     def query(
         self, sql: str, parameters: Parameters = None, **frames: pl.DataFrame
@@ -140,7 +144,7 @@ class Warehouse:
                 return _table(self.connection.execute(sql, parameters))
             except duckdb.Error as error:
                 if not _may_pass(error) or not self._again(attempt, error):
-                    raise _translated(error, self.connection) from error
+                    raise _translated(error, self._opened.holdings) from error
         raise AssertionError("unreachable")
 
     def interrupt_after(self, seconds: float) -> threading.Timer:
@@ -152,7 +156,7 @@ class Warehouse:
 
     def close(self) -> None:
         """Close DuckDB. Closing twice does no harm."""
-        self.connection.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -171,29 +175,26 @@ class Warehouse:
         stamp = _stamp(catalog)
         if catalog == self._attached and stamp == self._stamp:
             return False
-        if self._trust is Trust.LOCKED:
-            opening.copy_catalog(self.connection, catalog)
-        elif catalog != self._attached:
-            opening.attach(self.connection, catalog)
-        self._holdings = opening.refresh(self.connection)
+        if catalog != self._attached or self._access is not opening.Access.OWN:
+            self._opened.take(catalog)
+        self._opened.refresh()
         self._attached, self._stamp = catalog, stamp
         return True
 
     def _again(self, attempt: int, error: duckdb.Error) -> bool:
         """Whether a failed read is worth another try, with DuckDB able to make it."""
         if isinstance(error, _BROKEN):
-            self.connection.close()
-            self.connection = self._open()
+            self._opened.close()
+            self._opened = self._open()
         return attempt < _TRIES or (self._follow() and attempt < _MAX_TRIES)
 
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        open_ = opening.open_locked if self._trust is Trust.LOCKED else opening.open_on
-        return open_(self._root, self._attached)
+    def _open(self) -> opening.Opened:
+        return opening.open_on(self._root, self._attached, self._access)
 
     def _warn_of_many_files(self, sql: str) -> None:
-        if self._holdings.files > _MANY_FILES and _VIEW.search(sql):
+        if self._opened.holdings.files > _MANY_FILES and _VIEW.search(sql):
             warnings.warn(
-                f"A view reads the list of all {self._holdings.files:,} files. For some "
+                f"A view reads the list of all {self._opened.holdings.files:,} files. For some "
                 "instruments or a short range use the macro, which opens only what it needs: "
                 "from ohlcv('BTCUSDT.BINANCE', '1h', since := '2024-01-01')",
                 stacklevel=3,
@@ -205,7 +206,7 @@ class Warehouse:
             if kinds != [_Kind.SELECT]:
                 raise InvalidRequest("Locked SQL is exactly one SELECT.")
             return
-        if self._shares_process and _TOUCHES_SQLITE.search(sql):
+        if self._access is opening.Access.SHARED and _TOUCHES_SQLITE.search(sql):
             raise InvalidRequest(
                 "This process has the lake's SQLite files open, and opening them a second time "
                 "would lose commits. Use the schema catalog: from catalog.partitions."
@@ -277,12 +278,18 @@ def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.State
         raise InvalidRequest(f"The SQL cannot be understood: {error}") from error
 
 
-def _translated(error: duckdb.Error, connection: duckdb.DuckDBPyConnection) -> LakeError:
+def _access(trust: Trust, *, shares_process: bool) -> opening.Access:
+    if trust is Trust.LOCKED:
+        return opening.Access.LOCKED
+    return opening.Access.SHARED if shares_process else opening.Access.OWN
+
+
+def _translated(error: duckdb.Error, holdings: opening.Holdings) -> LakeError:
     text = str(error)
     if ours := _OURS.search(text):
         return SeriesNotFound(ours[1][0].upper() + ours[1][1:])
     if view := _NO_VIEW.search(text):
-        held = opening.holdings_of(connection).timeframes
+        held = holdings.timeframes
         name = view[1]
         what = f"No {name} candles are held" if name in _names() else f"{name} is no timeframe"
         return SeriesNotFound(

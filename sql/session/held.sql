@@ -1,55 +1,49 @@
 -- session: held
--- version: 2
+-- version: 3
 -- dialect: duckdb
--- reads: lake.candle_files, and the variable lake_schema_version: what this program writes
--- sets: lake_holdings: the count of files, the timeframes, whether some file has other columns than
---      this program knows, and one struct a series with the months that it has files for
---      ('202401 202402'; a year's file is '202400')
--- why: table functions may not contain subqueries, but they may read a variable. It is copied
---      into every query, so it is a few texts a series and not a value for each file. All comes
---      from one look into the catalog
-set variable lake_holdings = (
-    with files as (
-        select
-            venue,
-            instrument,
-            timeframe,
-            schema_version,
-            regexp_extract(path, 'year=(\d+)', 1)
-            || regexp_extract(path, 'month=(\d+)', 1) as month
-        from lake.candle_files
-    ),
-
-    held as (
-        select
-            venue,
-            instrument,
-            timeframe,
-            string_agg(month, ' ' order by month) as months,
-            count(*) as files,
-            bool_or(schema_version <> getvariable('lake_schema_version')) as is_mixed
-        from files
-        group by venue, instrument, timeframe
-    )
-
+-- reads: lake.files, and the variable lake_versions: the schemas that this program writes
+-- makes: lake.held: one row a series, with the line that the macros read of it: KEY, folder, how
+--      much of a period's name tells its range (a year, a month of it or a day), the periods
+-- sets: lake_buckets: over how many variables the lines of a data type are spread
+-- why: table functions may not contain subqueries, but they may read a variable. All comes from
+--      one look into the catalog
+create or replace table lake.held as
+with files as (
     select
-        {
-            'files': coalesce(sum(files), 0)::bigint,
-            'timeframes': coalesce(list(distinct timeframe), []),
-            'is_mixed': coalesce(bool_or(is_mixed), false),
-            'series': coalesce(
-                list(
-                    {
-                        'venue': venue,
-                        'instrument': instrument,
-                        'timeframe': timeframe,
-                        'id': instrument || '.' || venue,
-                        'months': months
-                    }
-                    order by venue, instrument, timeframe
-                ),
-                []
-            )
-        }
-    from held
-);
+        data_type,
+        venue,
+        instrument,
+        coalesce(timeframe, '') as timeframe,
+        schema_version,
+        regexp_extract(path, '^(.*)/year=', 1) as folder,
+        regexp_extract(path, '/(year=.*)/[^/]*$', 1) as period
+    from lake.files
+),
+
+series as (
+    select
+        data_type,
+        venue,
+        instrument,
+        timeframe,
+        any_value(folder) as folder,
+        case when any_value(period) like '%/month=00' then 9 else max(length(period)) end as width,
+        string_agg(period, ' ' order by period) as periods,
+        count(*) as files,
+        bool_or(schema_version <> getvariable('lake_versions')[data_type]) as is_mixed
+    from files
+    group by data_type, venue, instrument, timeframe
+)
+
+select
+    data_type,
+    upper(venue) as venue,
+    upper(instrument) as instrument,
+    timeframe,
+    concat(upper(instrument), '.', upper(venue), ' ', timeframe) as key,
+    concat(chr(10), key, chr(9), folder, chr(9), width, chr(9), periods) as line,
+    files,
+    is_mixed
+from series;
+
+set variable lake_buckets = (select (count(*) // 16 + 1)::bigint from lake.held);

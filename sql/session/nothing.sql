@@ -1,14 +1,8 @@
 -- session: nothing
--- version: 1
+-- version: 2
 -- dialect: duckdb
--- sets: lake_ohlcv: no series at all; lake_mixed: false
+-- sets: for the data type {kind}: that nothing is held
 -- why: making a view opens what it reads; a damaged file must not keep the others from being asked
-set variable lake_ohlcv = []::struct(
-    venue varchar,
-    instrument varchar,
-    timeframe varchar,
-    id varchar,
-    months varchar
-)[];
+set variable lake_{kind} = '';
 
-set variable lake_mixed = false;
+set variable lake_mixed_{kind} = false;

@@ -52,8 +52,8 @@ class TestMacro:
     def test_it_opens_only_the_files_of_the_range(self, warehouse: Warehouse) -> None:
         """That is what keeps a question cheap in a lake of a hundred thousand files."""
         files = warehouse.connection.execute(
-            "select lake_files(lake_series(['BTCUSDT.BINANCE'], '1h'), "
-            "timestamp '2024-01-05', timestamp '2024-01-06')"
+            "select lake_within(lake_line('ohlcv', 'BTCUSDT.BINANCE 1h'), "
+            "'year=2024/month=01/day=05', 'year=2024/month=01/day=31')"
         ).fetchall()[0][0]
 
         assert [Path(each).relative_to(Path(each).parents[5]).as_posix() for each in files] == [

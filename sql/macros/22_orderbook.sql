@@ -1,0 +1,20 @@
+-- macro: orderbook
+-- version: 1
+-- dialect: duckdb
+-- parameters: ('BTCUSDT.BINANCE') or ('BINANCE', 'BTCUSDT'); since, until (half-open)
+-- returns: snapshots of the order book of one or several instruments; '*', patterns and lists work
+-- why: opens only the files that can hold what is asked, however many there are
+create or replace macro orderbook(id_or_venue, instrument := null, since := null, until := null) as table
+from query(
+    lake_asked(
+        'orderbook',
+        if(instrument is null, id_or_venue::varchar, instrument::varchar),
+        if(instrument is null, null, id_or_venue::varchar),
+        '',
+        lake_moment(since),
+        lake_moment(until)
+    )
+);
+
+comment on macro table orderbook is
+'snapshots of the order book: orderbook(''BTCUSDT.BINANCE'', since := ''2024-01-01'', until := ''2024-01-02''); UTC, half-open';
