@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lake.domain.identifiers import Instrument, Series
 from lake.domain.jobs import Job, JobState, Lease
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from lake.sources.ccxt_source import CcxtSource
     from lake.storage.lake import Storage
 
+_T = TypeVar("_T")
+
 LEASE_S = 30.0
+# Who asks for a stop waits for pages under way, and not for minutes of repeated requests.
+STOP_GRACE_S = 10.0
 # Candles that may be fetched and not yet committed, over all jobs of a run: about 300 bytes
 # each while they are merged and written, so this bounds memory near 350 MB.
 ROWS_IN_FLIGHT = 1_000_000
@@ -80,6 +84,7 @@ class Gates:
     rows: RowGate
     min_free: int
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    stop_grace_s: float = STOP_GRACE_S
 
 
 class JobRunner:
@@ -105,6 +110,8 @@ class JobRunner:
         self._emit = emit
         self._series: Series = job.series
         self._cancelled = False
+        self._is_late = False
+        self._fetching: set[asyncio.Task[Any]] = set()
         self._failure: BaseException | None = None
         self._rows = 0
         self._slots_done = 0
@@ -121,12 +128,13 @@ class JobRunner:
         self._slots_total = max(1, slots(self._series, self._job.range))
         self._slots_done = self._slots_total - sum(slots(self._series, each) for each in pieces)
         self._emit(JobStarted(self._series, self._job.job_id, self._job.attempts))
-        heartbeat = asyncio.create_task(self._keep_lease())
+        helpers = [asyncio.create_task(self._keep_lease()), asyncio.create_task(self._hurry())]
         try:
             await self._fetch_all(pieces)
         finally:
-            heartbeat.cancel()
-            await asyncio.gather(heartbeat, return_exceptions=True)
+            for each in helpers:
+                each.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
         return await self._end(pieces)
 
     async def _fetch_all(self, pieces: Sequence[TimeRange]) -> None:
@@ -193,7 +201,7 @@ class JobRunner:
                 for window in windows:
                     stream = self._source.pages(self._instrument, self._series, window)
                     async with aclosing(stream) as pages_of_window:
-                        async for page in pages_of_window:
+                        while page := await self._unless_late(anext(pages_of_window, None)):
                             self._tell(page)
                             pages.append(page)
                             count += page.rows.num_rows
@@ -218,9 +226,33 @@ class JobRunner:
         async with self._gates.requests:
             if self._must_stop():
                 raise Stopped
-            page = await self._source.candles(self._instrument, self._series, window)
+            page = await self._unless_late(
+                self._source.candles(self._instrument, self._series, window)
+            )
         self._tell(page)
         return page
+
+    async def _unless_late(self, fetching: Awaitable[_T]) -> _T:
+        """What is being fetched, unless the run was asked to stop and it takes too long."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._fetching.add(task)
+        try:
+            return await fetching
+        except asyncio.CancelledError:
+            if not self._is_late:
+                raise
+            raise Stopped from None
+        finally:
+            self._fetching.discard(task)
+
+    async def _hurry(self) -> None:
+        """Ends requests that are still repeated some time after the wish to stop."""
+        await self._gates.stop.wait()
+        await asyncio.sleep(self._gates.stop_grace_s)
+        self._is_late = True
+        for task in self._fetching:
+            task.cancel()
 
     def _tell(self, page: Page) -> None:
         self._emit(
