@@ -291,7 +291,7 @@ class CcxtSource:
         async def ask(first: int | None, last: int | None, limit: int) -> Decoded:
             cursor = CandleCursor(timeframe, first, last, limit, self._line.clock.now())
             request = raw.request(instrument, cursor)
-            call = Call(weight=raw.weight(limit) if raw.weight else None, raw=True, candles=True)
+            call = Call(weight=raw.weight(limit) if raw.weight else None, raw=True)
             method = getattr(self._line.client, request.method)
             body = await self._line.send(call, what, method, dict(request.parameters))
             decoded = raw.decode(body, instrument)
@@ -314,7 +314,7 @@ class CcxtSource:
             assert last is not None
             until = last // 1_000 + longest_ms - 1
             rows = await self._line.send(
-                Call(candles=True),
+                Call(),
                 what,
                 self._line.client.fetch_ohlcv,
                 instrument.symbol,

@@ -185,7 +185,7 @@ class MarketRequests:
         async def ask(cursor: Cursor) -> Decoded:
             request = rows.request(instrument, cursor)
             weight = rows.weight(cursor.limit) if rows.weight else None
-            call = Call(weight=weight, raw=True, candles=True)
+            call = Call(weight=weight, raw=True)
             method = getattr(self._line.client, request.method)
             body = await self._line.send(call, what, method, dict(request.parameters))
             return rows.decode(body, instrument)

@@ -44,14 +44,12 @@ class Call:
         weight: What it costs in the venue's count; None takes ccxt's own cost, 0 does not wait
             for the budget.
         raw: Whether the body is wanted as bytes instead of what ccxt makes of it.
-        candles: Whether an empty JSON object cannot be an answer to it.
         window, spent: Where the budget booked it, and how much.
         parsed: What the last answer's JSON said, where it was not raw.
     """
 
     weight: int | None = None
     raw: bool = False
-    candles: bool = False
     window: int = -1
     spent: int = 0
     parsed: Any = None
@@ -227,6 +225,9 @@ class _Transport:
         headers = {name.title(): value for name, value in exchanged.headers.items()}
         text = self.on_rest_response(status, reason, url, method, headers, text, sent, body)
         parsed = self.parse_json(text)
+        if status == 200 and parsed == {}:
+            # ccxt takes the lack of a code (bybit, okx) for a final refusal.
+            raise refused(content, "holds nothing")
         self.handle_errors(status, reason, url, method, headers, text, parsed, sent, body)
         self.handle_http_status_code(status, reason, url, method, text)
         assert status is not None
@@ -234,8 +235,6 @@ class _Transport:
             raise ExchangeNotAvailable(f"HTTP {status} {reason} {text[:200]}")
         if parsed is None:
             raise refused(content, "is not JSON")
-        if call.candles and parsed == {}:
-            raise refused(content, "holds nothing")
         call.parsed = parsed
         return content if call.raw else parsed
 
