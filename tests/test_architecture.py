@@ -24,12 +24,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": GROUND | {"storage"},
     "ingestion": GROUND | {"sources", "storage"},
     "store": GROUND | {"storage", "warehouse"},
+    "research": GROUND | {"config", "ingestion", "storage", "store", "warehouse"},
     "config": GROUND,
     "cli": GROUND
     | {"config", "ingestion", "simulator", "sources", "storage", "store", "warehouse"},
     "__main__": {"cli"},
     # The package's own face: the public names of DESIGN, section 7.
-    "lake": GROUND | {"cli", "ingestion", "storage", "store", "warehouse"},
+    "lake": GROUND | {"cli", "ingestion", "research", "storage", "store", "warehouse"},
 }
 # A foreign package that only some modules may import: one opens SQLite, one DuckDB, and so on.
 ONLY_IN = {

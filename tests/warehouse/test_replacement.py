@@ -14,11 +14,16 @@ import pytest
 from replacer import MONTHS, ROWS, WHAT
 
 from lake.domain.partitions import Partition
+from lake.research import Lake
 from lake.warehouse import Warehouse
-from lake.warehouse.reader import SeriesFiles, read_series
 
 # Prices of each month: one price a month, whichever commit it is of.
 Answer = list[tuple[int, int, float, float]]
+NAME = str(WHAT.instrument_id)
+SQL = (
+    "select month(ts) as month, count(*) as n, min(close) as low, max(open) as top "
+    "from {source} group by all order by month"
+)
 
 
 @pytest.fixture(params=[5.0, 60.0], ids=["5 a second", "as fast as it goes"])
@@ -53,9 +58,17 @@ def summed(frame: pl.DataFrame) -> Answer:
     )
 
 
-def by_our_reader(root: Path) -> Callable[[], Answer]:
-    files = SeriesFiles(WHAT, tuple(Partition(WHAT, 2024, month) for month in MONTHS))
-    return lambda: summed(read_series(root / "parquet", [files], columns=["ts", "close", "open"]))
+def by_our_read(lake: Lake) -> Callable[[], Answer]:
+    return lambda: summed(lake.ohlcv(NAME, "1h", on_gap="ignore", columns=["ts", "close", "open"]))
+
+
+def by_our_scan(lake: Lake) -> Callable[[], Answer]:
+    lazy = lake.scan_ohlcv(NAME, "1h", on_gap="ignore")
+    return lambda: summed(lazy.select("ts", "close", "open").collect())
+
+
+def by_our_sql(lake: Lake) -> Callable[[], Answer]:
+    return lambda: lake.sql(SQL.format(source="ohlcv_1h")).rows()
 
 
 def by_polars(root: Path) -> Callable[[], Answer]:
@@ -74,29 +87,30 @@ def by_polars(root: Path) -> Callable[[], Answer]:
 
 def by_sql(root: Path, source: str) -> Callable[[], Answer]:
     warehouse = Warehouse(root)
-    sql = (
-        "select month(ts) as month, count(*) as n, min(close) as low, max(open) as top "
-        f"from {source} group by all order by month"
-    )
+    sql = SQL.format(source=source)
     return lambda: warehouse.query(sql).rows()
 
 
-READERS: dict[str, Callable[[Path], Callable[[], Answer]]] = {
-    "our reader": by_our_reader,
+# In a process that never has the lake open, and in one that has.
+OUTSIDE: dict[str, Callable[[Path], Callable[[], Answer]]] = {
     "polars": by_polars,
     "sql view": lambda root: by_sql(root, "ohlcv_1h"),
     "sql macro": lambda root: by_sql(root, "ohlcv('BTCUSDT.BINANCE', '1h')"),
 }
+INSIDE: dict[str, Callable[[Lake], Callable[[], Answer]]] = {
+    "read": by_our_read,
+    "scan": by_our_scan,
+    "sql": by_our_sql,
+}
 
 
-def read_for(seconds: float, root: Path) -> int:
+def ask_for(seconds: float, readers: list[Callable[[], Answer]]) -> int:
     """Ask every reader in turn until the time is over; how many different answers there were."""
-    readers = [make(root) for make in READERS.values()]
     seen: set[float] = set()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for read in readers:
-            answer = read()
+        for ask in readers:
+            answer = ask()
             assert [(month, n) for month, n, _, _ in answer] == [(m, ROWS) for m in MONTHS]
             for _, _, low, top in answer:
                 assert low == top, "rows of two commits in one file's answer"
@@ -105,9 +119,21 @@ def read_for(seconds: float, root: Path) -> int:
 
 
 def test_readers_under_replacement(replaced: Path) -> None:
-    assert read_for(2.5, replaced) > 1
+    assert ask_for(2.0, [make(replaced) for make in OUTSIDE.values()]) > 1
+
+
+def test_readers_that_have_the_lake_open_under_replacement(replaced: Path) -> None:
+    """Each file is opened once, and the list of files comes from the catalog."""
+    with Lake(replaced) as lake:
+        assert ask_for(2.0, [make(lake) for make in INSIDE.values()]) > 1
 
 
 @pytest.mark.torture
 def test_readers_under_replacement_for_a_minute(replaced: Path) -> None:
-    assert read_for(60, replaced) > 50
+    assert ask_for(60, [make(replaced) for make in OUTSIDE.values()]) > 50
+
+
+@pytest.mark.torture
+def test_readers_that_have_the_lake_open_for_a_minute(replaced: Path) -> None:
+    with Lake(replaced) as lake:
+        assert ask_for(60, [make(lake) for make in INSIDE.values()]) > 50

@@ -7,28 +7,23 @@ on a snapshot of it and never on the live file.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from lake.domain.identifiers import Series
-from lake.domain.ranges import range_or_none
-from lake.domain.times import EPOCH, utc
-from lake.errors import InvalidRequest, SeriesNotFound
+from lake.domain.times import utc
+from lake.errors import InvalidRequest
+from lake.store import reads
+from lake.store.asking import Asking
 
 if TYPE_CHECKING:
     import polars as pl
 
     from lake.storage.lake import Storage
-    from lake.warehouse.query import Parameters, Warehouse
-
-# A file can be removed between the look into the catalog and the read; never many times in a row.
-_LOOKS = 5
-_LAST = datetime(9999, 12, 31)
-_NAMES_SHOWN = 5
+    from lake.warehouse.query import Parameters
 
 
 class HistoricalDataStore:
@@ -43,9 +38,7 @@ class HistoricalDataStore:
     def __init__(self, data_path: str | Path = "data") -> None:
         self.data_path = Path(data_path)
         self._storage: Storage | None = None
-        self._warehouse: Warehouse | None = None
-        # DuckDB's connection answers one thread at a time.
-        self._asking = threading.Lock()
+        self._asking: Asking | None = None
 
     @property
     def storage(self) -> Storage:
@@ -88,7 +81,7 @@ class HistoricalDataStore:
             columns: Columns in the order wanted; None for all.
 
         Returns:
-            The data type's own columns; for several series ``venue`` and ``instrument`` in
+            The data type's own columns; for a list of series ``venue`` and ``instrument`` in
             front, one series after the other.
 
         Raises:
@@ -96,26 +89,15 @@ class HistoricalDataStore:
             InvalidRequest: A column does not exist, or the end is not after the start.
             StorageError: A file is damaged.
         """
-        from lake.warehouse.reader import FileGone, SeriesFiles, read_series
-
         wanted = [series] if isinstance(series, Series) else list(series)
-        first, last = utc(start or EPOCH), utc(end or _LAST)
-        if range_or_none(first, last) is None:
-            raise InvalidRequest(f"Nothing lies from {first} to {last}: the end is not after it.")
-        for look in range(1, _LOOKS + 1):
-            files = [SeriesFiles(each, self._partitions(each)) for each in wanted]
-            try:
-                return read_series(
-                    self.storage.parquet,
-                    files,
-                    start=None if start is None else first,
-                    end=None if end is None else last,
-                    columns=columns,
-                )
-            except FileGone:
-                if look == _LOOKS:
-                    raise
-        raise AssertionError("unreachable")
+        return reads.read(
+            self.storage,
+            wanted,
+            start=None if start is None else utc(start),
+            end=None if end is None else utc(end),
+            columns=columns,
+            named=not isinstance(series, Series),
+        )
 
     def sql(self, text: str, parameters: Parameters = None, **frames: pl.DataFrame) -> pl.DataFrame:
         """The answer of DuckDB SQL over the lake, at most a second behind; blocks meanwhile.
@@ -125,13 +107,7 @@ class HistoricalDataStore:
             parameters: Values of ``$name`` or ``?``.
             frames: Polars frames that the SQL may use as tables of these names.
         """
-        from lake.warehouse.query import Warehouse
-
-        storage = self.storage
-        with self._asking:
-            if self._warehouse is None:
-                self._warehouse = Warehouse(storage.root, catalog=storage.snapshot)
-            return self._warehouse.query(text, parameters, **frames)
+        return self._sql().query(text, parameters, **frames)
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -145,26 +121,15 @@ class HistoricalDataStore:
     ) -> None:
         await self.close()
 
-    def _partitions(self, series: Series) -> tuple[Any, ...]:
-        catalog = self.storage.catalog
-        listed = catalog.partitions(series)
-        if not listed and catalog.series_info(series) is None:
-            raise SeriesNotFound(self._unknown(series))
-        return tuple(each.partition for each in listed)
-
-    def _unknown(self, series: Series) -> str:
-        from difflib import get_close_matches
-
-        held = [str(each.series) for each in self.storage.catalog.series()]
-        near = get_close_matches(str(series), held, n=_NAMES_SHOWN, cutoff=0.5)
-        hint = f"Near: {', '.join(near)}." if near else "Nothing like it is held."
-        return f"{series} was never stored in {self.storage.root}. {hint}"
+    def _sql(self) -> Asking:
+        storage = self.storage
+        if self._asking is None:
+            self._asking = Asking(storage)
+        return self._asking
 
     def _close(self) -> None:
-        with self._asking:
-            if self._warehouse is not None:
-                self._warehouse.close()
-            self._warehouse = None
+        if self._asking is not None:
+            self._asking.close()
         if self._storage is not None:
             self._storage.close()
-        self._storage = None
+        self._asking = self._storage = None
