@@ -14,11 +14,12 @@ from lake.errors import InvalidRequest
 from lake.sources.answers import Retry
 from lake.sources.books import snapshot
 from lake.sources.capabilities import capability
-from lake.sources.capability import Capability, RowsEndpoint
+from lake.sources.capability import Capability, Paging, RowsEndpoint
 from lake.sources.connection import Connection
 from lake.sources.cursor import Cursor
 from lake.sources.decode import Decoded
 from lake.sources.funding_walk import FundingWalk
+from lake.sources.span_walk import SpanAsker, SpanWalk
 from lake.sources.trade_answers import AskTrades, TradeAsker
 from lake.sources.trade_border import BorderSearch, TradeMap
 from lake.sources.trade_walk import TradeWalk
@@ -101,6 +102,9 @@ class MarketRequests:
         """
         if series.data_type is not DataType.TRADES or _entry(series)[0].depth is not None:
             return None
+        if _entry(series)[1].paging is not Paging.IDS:
+            # Walks by time cross the years before a listing in a few steps.
+            return None
         known = self._maps.setdefault(series, TradeMap())
         entry, _ = _entry(series)
         search = BorderSearch(self._asker(instrument, series), known, page_size=entry.page_size)
@@ -120,8 +124,24 @@ class MarketRequests:
         entry, rows = _entry(series)
         now = await self._line.server_time()
         settled = self.settled_until(series, now=now)
-        walk: TradeWalk | FundingWalk
-        if series.data_type is DataType.TRADES:
+        walk: TradeWalk | SpanWalk | FundingWalk
+        if series.data_type is DataType.TRADES and rows.paging is not Paging.IDS:
+            walk = SpanWalk(
+                SpanAsker(
+                    self._ask(instrument, series, rows),
+                    paging=rows.paging,
+                    cursor_us=rows.cursor_us,
+                    retry=self._retry,
+                    now=self._line.server_time,
+                    whole_seconds=rows.whole_seconds,
+                ),
+                window,
+                page_size=entry.page_size,
+                now=now,
+                settled=settled,
+                longest=entry.longest_window,
+            )
+        elif series.data_type is DataType.TRADES:
             walk = TradeWalk(
                 self._asker(instrument, series),
                 window,

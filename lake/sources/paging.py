@@ -147,8 +147,6 @@ class Kind(Enum):
 
     FAULTY = auto()
     """It lacks what is known, or cannot be an answer to it."""
-    CUT = auto()
-    """Short, tied to the top and without the bottom: pages are smaller than said, or a fault."""
     RISES = auto()
     """Tied to the bottom (or confirmed to begin there): rows go on above ``sure``."""
     SINKS = auto()
@@ -172,10 +170,10 @@ def judged(answer: Answer, question: Question, paging: Paging) -> tuple[Kind, in
 
 def _forward(answer: Answer, question: Question) -> tuple[Kind, int]:
     rows, bottom = answer.rows, question.bottom
-    if bottom is not None and not bottom.is_in(rows):
+    if bottom is not None and not bottom.is_in(rows) or answer.is_full and not len(rows):
         return Kind.FAULTY, 0
     newest = _newest_slot(rows, question)
-    if newest is not None and newest > _floor_of_progress(question):
+    if newest is not None and newest > question.sure_us:
         # Nothing ties a first answer to what lies before it.
         needed = _needed(answer) if bottom is not None else HOLE_ANSWERS
         return Kind.RISES, needed
@@ -187,13 +185,13 @@ def _downward(answer: Answer, question: Question, *, keeps_start: bool) -> tuple
     holds_top = top is None or top.is_in(rows)
     oldest = floor_us(int(rows.ts[0]), question.step) if len(rows) else None
     newest = _newest_slot(rows, question)
-    rises = newest is not None and newest > _floor_of_progress(question)
+    rises = newest is not None and newest > question.sure_us
     if bottom is not None:
         ends = bottom.is_in(rows)
         if not ends and (oldest is not None and oldest < bottom.start_us):
             return Kind.FAULTY, 0
         if not ends and not answer.is_full:
-            return (Kind.CUT if holds_top and len(rows) > 1 else Kind.FAULTY), HOLE_ANSWERS
+            return Kind.FAULTY, 0
     else:
         ends = oldest is not None and oldest < question.sure_us
     if not holds_top:
@@ -203,7 +201,8 @@ def _downward(answer: Answer, question: Question, *, keeps_start: bool) -> tuple
         return Kind.FAULTY, 0
     if ends:
         return _ending(answer, question, rises=rises, keeps_start=keeps_start)
-    assert oldest is not None or not answer.is_full
+    if oldest is None and answer.is_full:
+        return Kind.FAULTY, 0
     lowest = question.high if top is None else top.start_us
     if oldest is not None and oldest < lowest and not _is_crowded(answer, question, oldest):
         return Kind.SINKS, _needed(answer)
@@ -244,11 +243,6 @@ def _is_crowded(answer: Answer, question: Question, oldest: int) -> bool:
 
 def _newest_slot(rows: Rows, question: Question) -> int | None:
     return floor_us(int(rows.ts[-1]), question.step) if len(rows) else None
-
-
-def _floor_of_progress(question: Question) -> int:
-    """Rows in a later slot than this move ``sure`` on."""
-    return question.sure_us
 
 
 def _needed(answer: Answer) -> int:

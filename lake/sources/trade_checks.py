@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lake.domain.rows import Rejected
 from lake.domain.schemas import TRADES
@@ -77,6 +79,72 @@ def validate_trades(decoded: Decoded, *, now: datetime, whole_seconds: bool) -> 
     return _sorted_out(decoded, table, ts, latest)
 
 
+def validate_sparse_trades(
+    decoded: Decoded, *, now: datetime, whole_seconds: bool
+) -> tuple[pa.Table, tuple[Rejected, ...]]:
+    """Check the trades of one answer of a venue whose ids are not dense, or absent.
+
+    Args:
+        decoded: As for ``validate_trades``, but any of ``trade_id`` and ``trade_ref`` (text)
+            may be absent (but where a column is there, each row has one). Rows without either
+            are told apart by nothing, so all are kept.
+        now: The venue's time after the answer came.
+        whole_seconds: Whether the venue's times are seconds.
+
+    Returns:
+        Valid rows in time order, then by id, in the ``trades`` schema; and the others.
+
+    Raises:
+        SourceError: The unit of time is coarser than the venue's, or rows of one id differ.
+    """
+    table = decoded.table
+    if table.num_rows == 0:
+        return TRADES.schema.empty_table(), ()
+    table = table.combine_chunks()
+    if not whole_seconds and are_seconds(table["ts"]):
+        raise SourceError(
+            "The answer has times in whole seconds, but the venue has finer ones.", retryable=True
+        )
+    ts = times_us(table["ts"])
+    reasons = _reasons(table, ts, to_us(now) + _AHEAD_US)
+    wrong = np.zeros(len(ts), dtype=bool)
+    for _, mask in reasons:
+        wrong |= mask
+    rejected = tuple(
+        Rejected(from_us(int(ts[row])) if ts[row] != NO_TIME else None, reason, decoded.raw(row))
+        for row, reason in _named(reasons, wrong)
+    )
+    good = np.flatnonzero(~wrong)
+    rows = _rows(table.take(pa.array(good, pa.int64())), ts[good])
+    if not rows.num_rows:
+        return rows, rejected
+    rows = rows.take(pc.sort_indices(rows, [(name, "ascending") for name in TRADES.sort_order]))
+    return _without_repeated_ids(rows), rejected
+
+
+def _without_repeated_ids(rows: pa.Table) -> pa.Table:
+    """*rows* without those that repeat another one of the same id whole.
+
+    Raises:
+        SourceError: Rows of one id differ.
+    """
+    numbers, refs = rows["trade_id"].to_pylist(), rows["trade_ref"].to_pylist()
+    pairs = zip(numbers, refs, strict=True)
+    ids = [None if each == (None, None) else each for each in pairs]
+    first: dict[Any, int] = {}
+    kept = []
+    for at, each in enumerate(ids):
+        if each is None or each not in first:
+            first.setdefault(each, at)
+            kept.append(at)
+        elif rows.slice(first[each], 1).to_pylist() != rows.slice(at, 1).to_pylist():
+            raise SourceError(
+                f"The answer has different trades of one id ({each[0] or each[1]}).",
+                retryable=True,
+            )
+    return rows if len(kept) == len(ids) else rows.take(pa.array(kept, pa.int64()))
+
+
 def _is_flawless(table: pa.Table, ts: Array, latest: int) -> bool:
     """Whether no row can be wrong: the answer for nearly every page, at a tenth of the cost."""
     if any(column.null_count for column in table.columns):
@@ -129,8 +197,12 @@ def _reasons(table: pa.Table, ts: Array, latest: int) -> list[tuple[str, Array]]
         ("no readable time", ts == NO_TIME),
         ("from the future", ts > latest),
     ]
-    ids = table["trade_id"]
-    found.append(("no readable id", ids.fill_null(_REJECTED_ID_UNKNOWN).to_numpy() < 0))
+    if "trade_id" in table.column_names:
+        ids = table["trade_id"]
+        found.append(("no readable id", ids.fill_null(_REJECTED_ID_UNKNOWN).to_numpy() < 0))
+    elif "trade_ref" in table.column_names:
+        absent = pc.fill_null(pc.equal(pc.utf8_length(table["trade_ref"]), 0), True)
+        found.append(("no id", np.asarray(absent.to_numpy())))
     for name in ("price", "quantity"):
         values = np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
         found.append((f"{name} is not a positive number", ~((values > 0) & (values < np.inf))))

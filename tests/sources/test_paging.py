@@ -1,0 +1,256 @@
+"""Trades by time and by token, against a venue in memory of each kind there is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lake.domain.ranges import TimeRange
+from lake.domain.rows import Page
+from lake.domain.times import from_us, to_us
+from lake.errors import SourceError
+from lake.sources.answers import Retry
+from lake.sources.capability import Paging
+from lake.sources.cursor import Cursor
+from lake.sources.decode import Decoded
+from lake.sources.span_walk import SpanAsker, SpanWalk
+
+START = datetime(2024, 1, 1)
+START_US = to_us(START)
+NOW = datetime(2024, 2, 1)
+PAGE = 20
+MS, SECOND = 1_000, 1_000_000
+Row = tuple[int, int | None, str | None, float, float, int]
+
+
+@dataclass
+class Tape:
+    """A venue's trades, handed out as its kind does.
+
+    Attributes:
+        rows: Ascending by time.
+        paging: Its kind.
+        cursor_us: The grain of its bounds.
+        keeps_oldest: Which end of a full span is given (SPAN).
+        honours_start: Whether BACK takes the start of a span.
+        token: Whether a full answer names the next one.
+        page: What it gives at most, whatever is asked.
+        spoil: Changes an answer.
+    """
+
+    rows: list[Row]
+    paging: Paging
+    cursor_us: int = MS
+    keeps_oldest: bool = False
+    honours_start: bool = False
+    token: bool = False
+    page: int = PAGE
+    spoil: Callable[[list[Row]], list[Row]] = lambda rows: rows
+    asked: list[Cursor] = field(default_factory=list)
+
+    async def __call__(self, cursor: Cursor) -> Decoded:
+        self.asked.append(cursor)
+        assert cursor.start_us is not None
+        assert cursor.end_us is not None
+        assert cursor.start_us % self.cursor_us == 0
+        assert cursor.end_us % self.cursor_us == 0
+        rows, following = self._honest(cursor, min(cursor.limit, self.page))
+        return decoded(self.spoil(rows), following if self.token else None)
+
+    def _honest(self, cursor: Cursor, limit: int) -> tuple[list[Row], str | None]:
+        start, end = cursor.start_us or 0, cursor.end_us or 0
+        at = int(cursor.token) if cursor.token else None
+        if self.paging is Paging.FORWARD:
+            rows = [row for row in self.rows if row[0] >= start] if at is None else self.rows[at:]
+            first = len(self.rows) - len(rows)
+            found = rows[:limit]
+            return found, str(first + limit) if len(rows) > limit else None
+        if self.paging is Paging.BACK:
+            rows = [row for row in self.rows if row[0] < end] if at is None else self.rows[:at]
+            floor = start if self.honours_start else 0
+            found = [row for row in rows if row[0] >= floor][-limit:]
+            return found[::-1], str(len(rows) - len(found)) if len(rows) > len(found) else None
+        rows = [row for row in self.rows if start <= row[0] < end]
+        return (rows[:limit] if self.keeps_oldest else rows[-limit:]), None
+
+
+def decoded(rows: list[Row], following: str | None) -> Decoded:
+    columns = list(zip(*rows, strict=True)) if rows else [[], [], [], [], [], []]
+    table = {
+        "ts": pa.array(columns[0], pa.int64()),
+        "price": pa.array(columns[3], pa.float64()),
+        "quantity": pa.array(columns[4], pa.float64()),
+        "taker": pa.array(columns[5], pa.int8()),
+    }
+    if rows and rows[0][1] is not None:
+        table["trade_id"] = pa.array(columns[1], pa.int64())
+    if rows and rows[0][2] is not None:
+        table["trade_ref"] = pa.array(columns[2], pa.string())
+    return Decoded(pa.table(table), lambda row: str(rows[row]), following)
+
+
+def lively(draw: random.Random, count: int, ids: str, *, burst: int = 6) -> list[Row]:
+    """Bursts of one time, pauses of minutes and of a day; many rows are equal to one another."""
+    rows: list[Row] = []
+    us, number, left = START_US, draw.randrange(10**6), 0
+    for _ in range(count):
+        if left:
+            left -= 1
+        else:
+            us += draw.choice([1, 40, 1_000, 7_000, 700_001, 5_000_000, 90_000_000])
+            us += draw.choice([0] * 60 + [86_400_000_000])
+            left = draw.choice([0, 0, 0, 1, 2, burst])
+        number += draw.choice([1, 1, 7])
+        rows.append(
+            (
+                us,
+                number if ids == "number" else None,
+                f"ref-{number:09}" if ids == "text" else None,
+                100.0 + draw.randrange(2),
+                1.0 + draw.randrange(2),
+                draw.choice([1, -1]),
+            )
+        )
+    return rows
+
+
+def walk(
+    venue: Tape, window: TimeRange, *, now: datetime = NOW, whole_seconds: bool = False, **more: Any
+) -> SpanWalk:
+    async def clock() -> datetime:
+        return now
+
+    asker = SpanAsker(
+        venue,
+        paging=venue.paging,
+        cursor_us=venue.cursor_us,
+        retry=Retry(attempts=12, base_s=0),
+        now=clock,
+        whole_seconds=whole_seconds,
+    )
+    settled = now - timedelta(minutes=1)
+    return SpanWalk(asker, window, page_size=PAGE, now=now, settled=settled, **more)
+
+
+def pages_of(venue: Tape, window: TimeRange, **more: Any) -> list[Page]:
+    async def collect() -> list[Page]:
+        return [page async for page in walk(venue, window, **more).pages()]
+
+    return asyncio.run(collect())
+
+
+def rows_of(pages: list[Page]) -> list[tuple[Any, ...]]:
+    """What was stored, in its order."""
+    rows = pa.concat_tables([page.rows for page in pages])
+    assert rows["ts"].to_pylist() == sorted(rows["ts"].to_pylist())
+    names = ("ts", "trade_id", "trade_ref", "price", "quantity", "side")
+    columns = [rows[name].to_pylist() for name in names]
+    return list(zip(*columns, strict=True))
+
+
+def expected(venue: Tape, window: TimeRange, ids: str) -> list[tuple[Any, ...]]:
+    """The truth, with what tells rows apart; a derived reference is compared by itself."""
+    found = [
+        (from_us(us), number, ref, price, quantity, "buy" if taker == 1 else "sell")
+        for us, number, ref, price, quantity, taker in venue.rows
+        if from_us(us) in window
+    ]
+    return sorted(found, key=repr) if ids == "none" else sorted(found)
+
+
+def is_true(venue: Tape, window: TimeRange, pages: list[Page], ids: str) -> bool:
+    found = rows_of(pages)
+    if ids == "none":
+        refs = [(row[0], row[2]) for row in found]
+        assert len(set(refs)) == len(refs), "each trade has a reference of its own"
+        assert None not in {row[2] for row in found}
+        found = sorted([(*row[:2], None, *row[3:]) for row in found], key=repr)
+    return found == expected(venue, window, ids)
+
+
+def any_tape(draw: random.Random) -> tuple[Tape, str]:
+    ids = draw.choice(["number", "text", "none"])
+    paging = draw.choice([Paging.SPAN, Paging.BACK, Paging.FORWARD])
+    tape = Tape(
+        lively(draw, draw.randrange(1, 400), ids),
+        paging,
+        cursor_us=draw.choice([1, MS, SECOND]),
+        keeps_oldest=draw.random() < 0.5,
+        honours_start=draw.random() < 0.5,
+        token=draw.random() < 0.5 and paging is not Paging.SPAN,
+        page=draw.choice([PAGE, PAGE, PAGE, 15]),
+    )
+    return tape, ids
+
+
+def any_windows(draw: random.Random, tape: Tape) -> list[TimeRange]:
+    """Windows that touch, from before all trades to after them; some end inside a burst."""
+    last = tape.rows[-1][0] + 9_000_000_000
+    cuts = {START_US - 5_000_000_000, last}
+    cuts |= {draw.choice(tape.rows)[0] + draw.choice([0, 1]) for _ in range(3)}
+    return [TimeRange(from_us(one), from_us(other)) for one, other in pairwise(sorted(cuts))]
+
+
+def spoiled(draw: random.Random, tape: Tape, rate: float) -> Callable[[list[Row]], list[Row]]:
+    """Answers of true rows, but the wrong ones: fewer, none, twice, another order, other times."""
+    earlier: list[list[Row]] = []
+
+    def spoil(rows: list[Row]) -> list[Row]:
+        earlier.append(rows)
+        if draw.random() >= rate:
+            return rows
+        first = draw.randrange(len(rows) + 1)
+        return draw.choice(
+            [
+                lambda: rows[:first] + rows[first + draw.choice([1, 3, 9]) :],
+                lambda: rows[:first],
+                lambda: rows[first:],
+                list,
+                lambda: rows + rows[: draw.choice([1, 3, len(rows)])],
+                lambda: draw.sample(rows, len(rows)),
+                lambda: draw.choice(earlier),
+                lambda: tape.rows[(at := draw.randrange(len(tape.rows))) : at + len(rows)],
+                lambda: [(*row[:3], float("nan"), *row[4:]) for row in rows],
+            ]
+        )()
+
+    return spoil
+
+
+def walks_true(seed: int, rate: float) -> None:
+    draw = random.Random(seed)
+    tape, ids = any_tape(draw)
+    for window in any_windows(draw, tape):
+        tape.spoil = spoiled(draw, tape, rate) if rate else (lambda rows: rows)
+        found: list[Page] = []
+        try:
+            found = pages_of(tape, window, page_rows=draw.choice([1, 50, 10_000]))
+        except SourceError as error:
+            # Loud, and only where a burst fills a page of a venue without tokens.
+            assert rate or "as many as one answer" in str(error), error
+            continue
+        assert is_true(tape, window, found, ids), (tape.paging, ids, tape.cursor_us, window)
+        assert found[0].window.start == window.start
+        assert found[-1].window.end == window.end
+        for one, other in pairwise(found):
+            assert one.window.end == other.window.start
+        claimed = sum((each.range.duration for p in found for each in p.claims), timedelta())
+        assert claimed == window.duration
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_windows_that_touch_hold_every_trade_once(seed: int) -> None:
+    walks_true(seed, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_faults_lose_nothing_in_silence(seed: int) -> None:
+    walks_true(seed, 0.4)
