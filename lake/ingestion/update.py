@@ -48,7 +48,8 @@ async def plan_update(
     for info in await asyncio.to_thread(storage.catalog.series):
         series = info.series
         if (
-            series.data_type is DataType.OHLCV
+            # Nobody can bring a book of a moment that is gone.
+            series.data_type is not DataType.ORDERBOOK
             and info.origin == backfill.origin
             and (venue is None or series.venue == venue)
             and (data_type is None or series.data_type is data_type)
