@@ -255,9 +255,11 @@ class Backfill:
                 variant=source.variant(each.series) if source else None,
             )
             catalog.note_wanted(each.series, each.wanted)
-            if each.first_available is not None:
+            if each.first_available is not None and not self.venues.is_mirror:
                 evidence = f"the venue's first candle opens {iso(each.first_available)}"
-                catalog.set_first_available(each.series, each.first_available, evidence)
+                catalog.set_first_available(
+                    each.series, each.first_available, evidence, source=self.venues.speaker
+                )
             for part in each.excluded:
                 if part.reason is GapReason.BEYOND_SOURCE:
                     catalog.set_beyond_source(each.series, part.range, part.why)

@@ -101,13 +101,8 @@ class Planner:
         if wanted is None:
             return None
         known = await asyncio.to_thread(self._known, source, series, now)
-        if (
-            series.grid is not None
-            and known.first_available is None
-            and not _covers_start(known, wanted)
-        ):
-            first = await source.first_available(instrument, series)
-            known = replace(known, first_available=first)
+        if series.grid is not None:
+            known = await self._with_first(source, instrument, series, wanted, known, refetch)
         job_id = await asyncio.to_thread(self._refetch_job, series, wanted) if refetch else None
         covered_by = (job_id or "") if refetch else None
         pieces, excluded = outline(series, wanted, known, covered_by=covered_by)
@@ -135,6 +130,31 @@ class Planner:
             refetch=refetch,
             first_available=known.first_available,
         )
+
+    async def _with_first(
+        self,
+        source: CcxtSource,
+        instrument: Instrument,
+        series: Series,
+        wanted: TimeRange,
+        known: Known,
+        refetch: bool,
+    ) -> Known:
+        """*known* with the first candle there is, asked for where nobody who counts has said it.
+
+        What another address said (a stand-in) does not count for this one, and who wants
+        everything again wants to know this again, too.
+        """
+        told = await asyncio.to_thread(self._storage.catalog.first_told, series)
+        moment = None if told is None else told.moment
+        is_answered = _covers_start(known, wanted)
+        if self._venues.is_mirror:
+            first = None if is_answered else await source.first_available(instrument, series)
+            return _behind_mirror(known, first, self._venues.speaker)
+        is_told = told is not None and told.source == self._venues.speaker
+        if refetch or not (is_told or is_answered):
+            moment = await source.first_available(instrument, series)
+        return replace(known, first_available=listed_from(moment, known.held))
 
     def _known(self, source: CcxtSource, series: Series, now: datetime) -> Known:
         catalog = self._storage.catalog
@@ -172,6 +192,19 @@ class Planner:
 def _covers_start(known: Known, wanted: TimeRange) -> bool:
     """Whether the start of *wanted* was answered before, so that listing is no question."""
     return any(wanted.start in span for span in union(each.range for each in known.coverage))
+
+
+def _behind_mirror(known: Known, first: datetime | None, mirror: str) -> Known:
+    """*known* without what lies before the *first* candle of a mirror: the venue may have it."""
+    first = listed_from(first, known.held)
+    reach = known.obtainable
+    if first is None or reach is None or first <= reach.start:
+        return known
+    return replace(
+        known,
+        obtainable=TimeRange(first, max(reach.end, first + _TICK)),
+        obtainable_why=f"{mirror} has nothing before {iso(first)}",
+    )
 
 
 def _wanted(series: Series, window: TimeRange, now: datetime) -> TimeRange | None:

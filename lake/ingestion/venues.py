@@ -46,6 +46,17 @@ class Venues:
         """What marks the rows of this run: ``venue``, or ``base-url`` for anything else."""
         return "venue" if self._base_url is None or self.accept_base_url else "base-url"
 
+    @property
+    def speaker(self) -> str:
+        """Who answers: ``venue``, or the address that is asked instead."""
+        return "venue" if self._base_url is None else self._base_url
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether another address answers for the venue itself: its rows are the venue's, but
+        what it lacks is not therefore lacking at the venue."""
+        return self._base_url is not None and self.accept_base_url
+
     async def source(self, venue: Venue) -> CcxtSource:
         """The connection to *venue*, opened when first asked for."""
         from lake.sources.ccxt_source import CcxtSource

@@ -26,6 +26,7 @@ from lake.storage.records import (
     WHERE_SERIES,
     BeyondSource,
     FailedRange,
+    FirstAvailable,
     PartitionInfo,
     Revision,
     SeriesInfo,
@@ -146,21 +147,45 @@ class Catalog(Instruments):
                 },
             )
 
-    def set_first_available(self, series: Series, moment: datetime, evidence: str) -> None:
-        """Note the first row that the venue has of *series*."""
+    def set_first_available(
+        self, series: Series, moment: datetime, evidence: str, *, source: str = "venue"
+    ) -> None:
+        """Note the first row that the venue has of *series*.
+
+        Args:
+            series: The series.
+            moment: Its first row.
+            evidence: How that is known.
+            source: Who said so: ``venue``, or the base URL that answered instead.
+        """
         with self._database.writing() as transaction:
             transaction.run(
-                "update series set first_available = ?, first_available_evidence = ? "
-                "where series_id = ?",
-                (to_us(moment), evidence, series_id_of(transaction, series)),
+                "update series set first_available = ?, first_available_evidence = ?, "
+                "first_available_source = ?, first_available_at = ? where series_id = ?",
+                (
+                    to_us(moment),
+                    evidence,
+                    source,
+                    to_us(self._clock()),
+                    series_id_of(transaction, series),
+                ),
             )
 
     def first_available(self, series: Series) -> datetime | None:
         """The first row that the venue has of *series*, where that was ever asked."""
+        told = self.first_told(series)
+        return None if told is None else told.moment
+
+    def first_told(self, series: Series) -> FirstAvailable | None:
+        """The same with who said so, and when."""
         row = self._database.read_one(
-            f"select first_available from series where {WHERE_SERIES}", series_key(series)
+            "select first_available, first_available_source, first_available_at from series "
+            f"where {WHERE_SERIES}",
+            series_key(series),
         )
-        return None if row is None else moment_or_none(row[0])
+        if row is None or row[0] is None:
+            return None
+        return FirstAvailable(from_us(row[0]), row[1], moment_or_none(row[2]))
 
     def partitions(self, series: Series) -> list[PartitionInfo]:
         """The files of *series*, ascending."""

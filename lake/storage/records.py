@@ -49,6 +49,18 @@ class PartitionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstAvailable:
+    """The first row that somebody said there is, and who: ``venue``, or a base URL.
+
+    Neither source nor time are known of what was learned before migration 0003.
+    """
+
+    moment: datetime
+    source: str | None
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """One span in which an instrument traded; None where an end is not known or not yet."""
 
