@@ -9,55 +9,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Protocol
 
 import pyarrow as pa
 
 from lake.domain.coverage import NOTHING_LATER, Basis, Claim
 from lake.domain.ranges import TimeRange, range_or_none
-from lake.domain.rows import Page, Rejected
+from lake.domain.rows import Page
 from lake.domain.schemas import FUNDING_RATES
 from lake.domain.settlements import HOUR_US, NEAR_US, intervals_us
 from lake.domain.times import DAY_US, SECOND_US, from_us, to_us
 from lake.errors import SourceError
 from lake.sources.answers import Retry
-from lake.sources.cursor import Cursor
-from lake.sources.decode import Decoded
-from lake.sources.funding_checks import CheckedFunding, Settlement, validate_funding
+from lake.sources.capability import Paging
+from lake.sources.funding_checks import Settlement
+from lake.sources.funding_reader import (
+    MOST_ANSWERS,
+    SAME_ANSWERS,
+    SAME_AT_THE_END,
+    AskFunding,
+    FundingReader,
+    Reading,
+)
 
 # Settlements around a window say what the ones at its edges accrued; none is rarer than daily.
 _AROUND_US = 2 * DAY_US
-# Where settlements are uneven, so many answers must be the same; more where none comes later.
-_SAME_ANSWERS = 3
-_SAME_AT_THE_END = 5
-_MOST_ANSWERS = 40
 # A window is sized to fill so much of a page with settlements as close as the last ones were.
 _FILL = 0.8
-# An answer that full may have been cut, a few lost rows aside.
-_FULL = 0.97
 _SHORTEST_US = DAY_US
 # A venue that lags shows what a venue at the end of its data shows.
 _LAG_US = 3_600 * SECOND_US
 # A copy that stood still for longer would have been noticed; what lies further back (before a
 # listing) needs not be doubted when later settlements turn up.
 _FROZEN_US = 40 * DAY_US
-
-
-class AskFunding(Protocol):
-    """One request for settlements, throttled and classified."""
-
-    async def __call__(self, cursor: Cursor) -> Decoded:
-        """The rows of one answer, as the venue gave them."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    rows: tuple[Settlement, ...]
-    rejected: tuple[Rejected, ...]
-    is_full: bool
 
 
 class FundingWalk:
@@ -74,6 +60,9 @@ class FundingWalk:
         now: datetime,
         settled: datetime,
         whole_seconds: bool = False,
+        paging: Paging = Paging.SPAN,
+        cursor_us: int = 1_000,
+        seeks: bool = True,
     ) -> None:
         """
         Args:
@@ -85,18 +74,27 @@ class FundingWalk:
             now: The same, when the walk began.
             settled: Up to where settlements are final.
             whole_seconds: Whether the venue's times are no finer than seconds.
+            paging: How the venue hands out a span.
+            cursor_us: The grain of its bounds of time.
+            seeks: Whether a request can name a time.
         """
-        self._ask = ask
-        self._retry = retry
+        self._reader = FundingReader(
+            ask,
+            paging=paging,
+            page_size=page_size,
+            cursor_us=cursor_us,
+            seeks=seeks,
+            retry=retry,
+            clock=clock,
+            whole_seconds=whole_seconds,
+        )
         self._page_size = page_size
-        self._clock = clock
+        self._is_listed = paging is Paging.WHOLE or not seeks
         self._start_us = to_us(window.start)
         self._end_us = to_us(min(window.end, settled))
         self._settled_us = to_us(settled)
         self._believed_us = to_us(now) - _LAG_US
-        self._whole_seconds = whole_seconds
         self._spacing_us = HOUR_US
-        self._requests = 0
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Ascending, touching pages over the window, up to where settlements are final.
@@ -107,7 +105,7 @@ class FundingWalk:
         start = self._start_us
         while start < self._end_us:
             span = max(_SHORTEST_US, int(self._page_size * _FILL) * self._spacing_us)
-            end = min(self._end_us, start + span)
+            end = self._end_us if self._is_listed else min(self._end_us, start + span)
             while (found := await self._believed(start, end)) is None:
                 # More settlements than fit: they are closer here than they were.
                 end = start + (end - start) // 2
@@ -123,57 +121,43 @@ class FundingWalk:
             yield self._page(answer, start, end, evidence)
             start = end
 
-    async def _believed(self, start: int, end: int) -> tuple[_Answer, str] | None:
+    async def _believed(self, start: int, end: int) -> tuple[Reading, str] | None:
         """The answer about ``[start, end)`` and why it is believed; None: more than fits.
 
         Raises:
             SourceError: Answers keep contradicting one another.
         """
-        votes: Counter[_Answer] = Counter()
-        for turn in range(_MOST_ANSWERS):
+        votes: Counter[Reading] = Counter()
+        for turn in range(MOST_ANSWERS):
             answer = await self._answer(start, end, turn)
             if answer.is_full:
                 return None
             if not turn and self._is_even(answer, start, end):
                 return answer, ""
+            if answer.is_sure:
+                return answer, f"{SAME_ANSWERS} answers agree"
             votes[answer] += 1
             best, count = votes.most_common(1)[0]
             reaches_past = bool(best.rows) and best.rows[-1].ts_us >= end
-            if count >= (_SAME_ANSWERS if reaches_past else _SAME_AT_THE_END):
+            if count >= (SAME_ANSWERS if reaches_past else SAME_AT_THE_END):
                 return best, f"{count} answers agree"
         raise SourceError(
-            f"{_MOST_ANSWERS} answers for {from_us(start)} to {from_us(end)} contradict one "
+            f"{MOST_ANSWERS} answers for {from_us(start)} to {from_us(end)} contradict one "
             "another. What was stored stays; start again later.",
             retryable=True,
         )
 
-    async def _answer(self, start: int, end: int, turn: int) -> _Answer:
-        """One answer about ``[start, end)`` and some time around it; each turn's bounds differ."""
-        cursor = Cursor(
-            self._page_size,
-            start_us=max(0, start - _AROUND_US - NEAR_US - turn * HOUR_US),
-            end_us=end + _AROUND_US + NEAR_US + turn * HOUR_US,
+    async def _answer(self, start: int, end: int, turn: int) -> Reading:
+        """What is said about ``[start, end)`` and some time around it; bounds differ by turn."""
+        said = await self._reader.read(
+            start - _AROUND_US - NEAR_US - turn * HOUR_US,
+            end + _AROUND_US + NEAR_US + turn * HOUR_US,
         )
-
-        async def once() -> CheckedFunding:
-            self._requests += 1
-            decoded = await self._ask(cursor)
-            checked = validate_funding(
-                decoded, now=await self._clock(), whole_seconds=self._whole_seconds
-            )
-            _require_as_asked(checked, cursor)
-            return checked
-
-        checked = await self._retry.run(once)
-        count = len(checked.rows) + len(checked.rejected)
         first, stop = start - _AROUND_US, min(end + _AROUND_US, self._settled_us)
-        return _Answer(
-            tuple(each for each in checked.rows if first <= each.ts_us < stop),
-            checked.rejected,
-            count >= self._page_size * _FULL,
-        )
+        rows = tuple(each for each in said.rows if first <= each.ts_us < stop)
+        return replace(said, rows=rows)
 
-    def _is_even(self, answer: _Answer, start: int, end: int) -> bool:
+    def _is_even(self, answer: Reading, start: int, end: int) -> bool:
         """Whether nothing can be missing: equal steps from before the window to its end."""
         rows = answer.rows
         if answer.rejected or len(rows) < 2 or rows[0].ts_us >= start:
@@ -181,7 +165,7 @@ class FundingWalk:
         steps = {after.ts_us - before.ts_us for before, after in pairwise(rows)}
         return len(steps) == 1 and rows[-1].ts_us + steps.pop() >= end
 
-    def _page(self, answer: _Answer, start: int, end: int, evidence: str) -> Page:
+    def _page(self, answer: Reading, start: int, end: int, evidence: str) -> Page:
         rows = answer.rows
         hours = intervals_us([each.ts_us for each in rows])
         inside = [at for at, each in enumerate(rows) if start <= each.ts_us < end]
@@ -201,7 +185,7 @@ class FundingWalk:
             if (span := range_or_none(from_us(max(0, first)), from_us(max(0, stop))))
         )
         window = TimeRange(from_us(start), from_us(end))
-        requests, self._requests = self._requests, 0
+        requests, self._reader.requests = self._reader.requests, 0
         return Page(
             window,
             table,
@@ -209,25 +193,6 @@ class FundingWalk:
             tuple(each for each in answer.rejected if each.ts is None or each.ts in window),
             (),
             requests,
-        )
-
-
-def _require_as_asked(checked: CheckedFunding, cursor: Cursor) -> None:
-    """Refuse an answer that cannot be one to its request.
-
-    Raises:
-        SourceError: It has more rows than were asked for, or others.
-    """
-    assert cursor.start_us is not None
-    assert cursor.end_us is not None
-    if len(checked.rows) > cursor.limit:
-        raise SourceError(
-            f"The answer has {len(checked.rows)} settlements, but {cursor.limit} were asked for.",
-            retryable=True,
-        )
-    if any(not cursor.start_us <= each.settled_us < cursor.end_us for each in checked.rows):
-        raise SourceError(
-            "The answer has settlements of another time than asked for.", retryable=True
         )
 
 

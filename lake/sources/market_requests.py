@@ -161,6 +161,9 @@ class MarketRequests:
                 now=now,
                 settled=settled,
                 whole_seconds=rows.whole_seconds,
+                paging=rows.paging,
+                cursor_us=rows.cursor_us,
+                seeks=rows.seeks,
             )
         async with aclosing(walk.pages()) as pages:
             async for page in pages:

@@ -170,7 +170,7 @@ def judged(answer: Answer, question: Question, paging: Paging) -> tuple[Kind, in
 
 def _forward(answer: Answer, question: Question) -> tuple[Kind, int]:
     rows, bottom = answer.rows, question.bottom
-    if bottom is not None and not bottom.is_in(rows) or answer.is_full and not len(rows):
+    if (bottom and not bottom.is_in(rows)) or (answer.is_full and not len(rows)):
         return Kind.FAULTY, 0
     newest = _newest_slot(rows, question)
     if newest is not None and newest > question.sure_us:
