@@ -24,6 +24,7 @@ _TEST_PREFIX = "LAKE_TEST_"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE_MAX = 2**60
+DEFAULT_RATE_SHARE = 0.8
 _WORKERS_MAX = 64  # more open connections than any venue allows one address
 
 Value = str | int | float | bool | None
@@ -142,7 +143,12 @@ def _url(value: object) -> str:
 SETTINGS: Mapping[str, Setting] = {
     setting.name: setting
     for setting in (
-        Setting("rate_share", _share, 0.8, "share of a venue's rate limit that may be used"),
+        Setting(
+            "rate_share",
+            _share,
+            DEFAULT_RATE_SHARE,
+            "share of a venue's rate limit that may be used",
+        ),
         Setting("max_workers", _workers, 8, "requests in flight at once"),
         Setting("min_free", _size, 2 << 30, "bytes that stay free on the disk"),
         Setting("base_url", _url, None, "proxy, mirror or `lake serve` that answers for the venue"),

@@ -6,14 +6,26 @@ Exit codes: 0 done, 1 failed, 2 wrong request or configuration, 3 a check found 
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
 from lake import __version__
-from lake.cli import box, derive, doctor, fetch, holdings, imports, jobs, query, update, venues
+from lake.cli import (
+    box,
+    derive,
+    doctor,
+    fetch,
+    holdings,
+    imports,
+    jobs,
+    query,
+    streams,
+    update,
+    venues,
+)
 from lake.cli.demo import demo
 from lake.cli.interrupt import INTERRUPTED
 from lake.cli.output import print_error
@@ -62,12 +74,20 @@ app.command(demo)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if not streams.hold():
+        sys.exit(REFUSED)
     try:
         code = _run(given)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (head, less) has seen enough. What is buffered must not be tried again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.silence_stdout()
+        code = FAILED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        streams.silence_stdout()
+        print_error("lake", f"the answer could not be written: {error.strerror}.")
         code = FAILED
     sys.exit(code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -9,8 +10,26 @@ from cyclopts import Parameter
 from lake.cli.arguments import DIRECT, HERE, Line, Place, words
 from lake.cli.output import Row, print_rows
 from lake.cli.wanted import limit_text
+from lake.config import DEFAULT_RATE_SHARE
 from lake.domain.identifiers import DataType, Instrument, Venue
 from lake.errors import InvalidRequest
+
+_SOURCE_COLUMNS = (
+    "venue",
+    "data_type",
+    "way",
+    "reach",
+    "page_size",
+    "weight",
+    "rows_per_minute",
+    "settle_after_s",
+    "extra_columns",
+    "rank",
+    "kinds",
+    "holds",
+    "timeframes",
+    "limits",
+)
 
 if TYPE_CHECKING:
     from lake.config import Settings
@@ -21,10 +40,11 @@ if TYPE_CHECKING:
 def sources(
     venue: Annotated[tuple[str, ...], Parameter(name=["--venue", "--exchange"])] = (),
     *,
+    type_: Annotated[str | None, Parameter(name=["--type"])] = None,
     all_: Annotated[bool, Parameter(name=["--all"])] = False,
     json: bool = False,
 ) -> int:
-    """Show what each venue can give: page size, depth of history, columns, settle lag.
+    """Show what each venue gives of each data type: how far back, at what cost, and what it lacks.
 
     For example:
 
@@ -32,57 +52,119 @@ def sources(
 
       lake sources kraken hyperliquid
 
+      lake sources --type trades
+
     Args:
-        venue: Only these; else the venues that the lake reads from their raw endpoints, and
-            those whose history is limited.
+        venue: Only these, with all types; else the venues that the lake reads from their raw
+            endpoints, and those whose history is limited.
+        type_: Only this type: ohlcv, trades, funding_rates or orderbook.
         all_: Every venue that ccxt knows.
         json: Print one JSON object per venue and data type.
     """
-    from lake.sources.capabilities import capabilities
-
+    kinds = list(DataType) if type_ is None else [DataType.from_str(type_)]
     if venue:
-        found = [_capability(each) for each in words(venue)]
+        for each in words(venue):
+            _require_known(Venue(each))
+        rows = [_row_of(Venue(each), kind) for each in words(venue) for kind in kinds]
     else:
-        found = [each for each in capabilities() if all_ or json or each.raw or each.depth_candles]
-    print_rows([_source_row(each) for each in found], as_json=json, empty="no such venue")
-    if not venue and not all_ and not json:
+        rows = _overview(kinds, is_whole=all_ or json)
+    print_rows(rows, as_json=json, empty="no such venue")
+    if not json:
         print(
-            "\nEvery other ccxt venue: page by page through ccxt; `lake sources --all` lists them."
+            f"\nrows_per_minute: with the default share ({DEFAULT_RATE_SHARE:g}) of the venue's "
+            "limit; of books, snapshots of 20 levels."
         )
+        if not venue and not all_:
+            print(
+                "Every other ccxt venue: page by page through ccxt; `lake sources --all` lists "
+                "them."
+            )
     return 0
 
 
-def _capability(name: str) -> Capability:
+def _require_known(venue: Venue) -> None:
+    from lake.sources.capabilities import capability
+
+    capability(venue, DataType.OHLCV)
+
+
+def _overview(kinds: Sequence[DataType], *, is_whole: bool) -> list[Row]:
+    """Venues in the order of the table, each with all *kinds*."""
+    from lake.sources.capabilities import capabilities
+
+    named = dict.fromkeys(
+        each.venue
+        for kind in DataType
+        for each in capabilities(kind)
+        if is_whole or each.raw or each.rows or each.depth_candles
+    )
+    return [_row_of(venue, kind) for venue in named for kind in kinds]
+
+
+def _row_of(venue: Venue, kind: DataType) -> Row:
     from lake.sources.capabilities import capability
 
     try:
-        return capability(Venue(name), DataType.OHLCV)
-    except InvalidRequest as error:
-        # Alone it lists only some of them.
-        text = str(error).replace("`lake sources` lists", "`lake sources --all` lists")
-        raise InvalidRequest(text) from error
+        return _source_row(capability(venue, kind))
+    except InvalidRequest:
+        return _refused_row(venue, kind)
+
+
+def _refused_row(venue: Venue, kind: DataType) -> Row:
+    from lake.sources.capabilities import refusal
+
+    why = refusal(venue, kind).rstrip(".")
+    row: Row = dict.fromkeys(_SOURCE_COLUMNS)
+    return row | {
+        "venue": venue.name,
+        "data_type": kind,
+        "way": "none",
+        "reach": "nothing",
+        "limits": why[:1].upper() + why[1:],
+    }
 
 
 def _source_row(each: Capability) -> Row:
-    frames = (
-        "as ccxt says"
-        if each.timeframes is None
-        else " ".join(
-            frame.value for frame in sorted(each.timeframes, key=lambda frame: frame.nominal_us)
-        )
+    from lake.sources.costs import cost_of
+
+    cost = cost_of(each) if each.raw or each.rows else None
+    values: tuple[object, ...] = (
+        each.venue.name,
+        each.data_type,
+        "raw" if each.raw or each.rows else "unified",
+        _reach(each),
+        each.page_size,
+        None if cost is None else cost.weight,
+        None if cost is None else cost.rows_per_minute(DEFAULT_RATE_SHARE),
+        int(each.settle_after.total_seconds()),
+        # What the schema has beside what every candle has: where the venue says it.
+        len(each.columns) - 6 if each.data_type is DataType.OHLCV else None,
+        each.rank,
+        None if each.kinds is None else " ".join(sorted(kind.value for kind in each.kinds)),
+        None if each.variant is None else each.variant.format(depth="DEPTH"),
+        _timeframes(each),
+        limit_text(each) or None,
     )
-    return {
-        "venue": each.venue.name,
-        "data_type": each.data_type,
-        "way": "raw" if each.raw else "unified",
-        "page_size": each.page_size,
-        "newest_only": each.depth_candles,
-        "settle_after_s": int(each.settle_after.total_seconds()),
-        "extra_columns": len(each.columns) - 6,
-        "rank": each.rank,
-        "timeframes": frames,
-        "limits": limit_text(each) or None,
-    }
+    return dict(zip(_SOURCE_COLUMNS, values, strict=True))
+
+
+def _reach(each: Capability) -> str:
+    """How far back from now rows can be had."""
+    if each.depth_candles is not None:
+        return f"newest {each.depth_candles:,}"
+    if each.depth is None:
+        return "all"
+    return f"{each.depth.days} days" if each.depth else "now only"
+
+
+def _timeframes(each: Capability) -> str | None:
+    if each.data_type is not DataType.OHLCV:
+        return None
+    if each.timeframes is None:
+        return "as ccxt says"
+    return " ".join(
+        frame.value for frame in sorted(each.timeframes, key=lambda frame: frame.nominal_us)
+    )
 
 
 def instruments(

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lake.domain.gaps import GapReason
-from lake.domain.identifiers import Series
+from lake.domain.identifiers import DataType, Series
 from lake.domain.jobs import Job, JobState, Lease
 from lake.domain.ranges import subtract
 from lake.domain.resolve import resolve
@@ -285,6 +285,12 @@ class Backfill:
             InvalidRequest: The venue lacks what it asks for.
         """
         job = await asyncio.to_thread(self._storage.jobs.get, job_id)
+        if job.data_type is DataType.ORDERBOOK:
+            raise InvalidRequest(
+                f"Job {job_id} was to record {job.series} from {iso(job.start_time)} on; venues "
+                "keep no history of their books, so that cannot be made up for. Record from now "
+                f"on: lake backfill {job.venue} {job.instrument_id.symbol} --type orderbook."
+            )
         listed = await self.venues.instruments(job.venue)
         [instrument] = resolve(job.instrument_id.symbol, job.venue, listed)
         plan = await self.planner.plan_series(

@@ -99,7 +99,10 @@ class DataIngestionEngine:
             )
         if data_type is DataType.ORDERBOOK:
             raise InvalidRequest(
-                "A job for order books was asked for, but venues keep no history of them."
+                f"A job for the order book of {instrument_id} was asked for, but venues keep no "
+                "history of their books: snapshots can only be taken from now on. Record them "
+                f"with `lake backfill {instrument_id.venue} {instrument_id.symbol} "
+                "--type orderbook --every 10s --for 1h`, or with Backfill.record."
             )
         backfill = self._engine()
         listed = await backfill.venues.instruments(instrument_id.venue)

@@ -318,12 +318,19 @@ def test_instruments_come_from_the_venue_or_the_lake(run: Run, exchange: BoxServ
 
 
 def test_sources_say_what_limits_a_venue(run: Run) -> None:
-    [kraken] = rows(run("sources", "kraken", "--json"))
+    candles, trades, books, funding = rows(run("sources", "kraken", "--json"))
     everything = rows(run("sources", "--json"))
+    [binance] = rows(run("sources", "binance", "--type", "trades", "--json"))
 
-    assert kraken["newest_only"] == 720
-    assert kraken["limits"].startswith("KRAKEN's REST gives only the newest 720 candles")
-    assert len(everything) > 90
+    assert (candles["data_type"], candles["reach"]) == ("ohlcv", "newest 720")
+    assert candles["limits"].startswith("KRAKEN's REST gives only the newest 720 candles")
+    assert (trades["reach"], trades["holds"]) == ("all", "single/venue")
+    assert (books["reach"], books["holds"]) == ("now only", "rest/DEPTH")
+    assert (funding["way"], funding["page_size"]) == ("none", None)
+    assert "Ask KRAKENFUTURES" in funding["limits"]
+    assert len({row["venue"] for row in everything}) > 90
+    # 6,000 a minute, 80 % of it, 1,000 trades for a weight of 4.
+    assert (binance["weight"], binance["rows_per_minute"]) == (4, 1_200_000)
 
 
 def kline(moment: datetime, price: float) -> str:
