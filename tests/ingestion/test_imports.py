@@ -357,3 +357,20 @@ def test_the_recorded_archives_come_in_as_their_readme_says(storage: Storage) ->
         (2025, 1, 744, 0),
         (2025, 2, 672, 0),
     ]
+
+
+def test_a_hostile_file_does_not_keep_the_others_of_its_folder_out(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """Not text, and a month without an end: two refusals, and the good file is in."""
+    folder = tmp_path / "spot"
+    good = csv_of(folder / "BTCUSDT-1m-2024-03-02.csv", lines(datetime(2024, 3, 2), 1_440))
+    bad = csv_of(folder / "BTCUSDT-1m-2024-03-01.csv", "")
+    bad.write_bytes(lines(datetime(2024, 3, 1), 20).encode().replace(b"7,", b"\xff,", 1))
+    csv_of(folder / "BTCUSDT-1m-9999-12.csv", lines(datetime(2024, 3, 1), 20))
+
+    report = import_files(storage, [folder], now=NOW)
+
+    assert report.exit_code == 4
+    assert report.count(FileState.REFUSED) == 2
+    assert [each.path for each in report.files if each.state is FileState.STORED] == [good]

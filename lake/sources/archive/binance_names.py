@@ -84,9 +84,10 @@ def parse_name(name: str) -> CandleName | None:
     year, month, day = int(found["year"]), int(found["month"]), found["day"]
     try:
         start = datetime(year, month, int(day or 1))
-    except ValueError as error:
+        end = start + timedelta(days=1) if day else (start + timedelta(days=32)).replace(day=1)
+    except (ValueError, OverflowError) as error:
+        # The last month of year 9999 has no end that a computer knows.
         raise InvalidRequest(f"{name} names a day that does not exist: {error}.") from error
-    end = start + timedelta(days=1) if day else (start + timedelta(days=32)).replace(day=1)
     return CandleName(
         found["symbol"].upper(), TimeFrame.from_str(found["timeframe"]), TimeRange(start, end)
     )

@@ -91,17 +91,13 @@ def read_candles(
 
     lines = _Lines(len(columns.names))
     try:
-        parts = [
-            checked(table)
-            for table in _tables(container, columns, budget, lines, skip, columns.types)
-        ]
-        whole = not lines.bad and not any(part.rejected for part in parts)
+        parts = [checked(table) for table in _tables(container, columns, budget, None, skip)]
+        whole = not any(part.rejected for part in parts)
     except pa.ArrowInvalid:
         whole = False
     if not whole:
-        lines, parts = _Lines(len(columns.names)), []
-        texts = {name: pa.string() for name in columns.names}
-        for table in _tables(container, columns, budget, lines, skip, texts):
+        parts = []
+        for table in _tables(container, columns, budget, lines, skip):
             data = _without_headers(table, columns)
             parts.append(checked(_numbers(data, columns), partial(_line, data)))
     return _joined(parts, lines.bad, grid, closed_before)
@@ -117,11 +113,17 @@ def _tables(
     container: Container,
     columns: CandleColumns,
     budget: int,
-    lines: _Lines,
+    lines: _Lines | None,
     skip: int,
-    types: dict[str, pa.DataType],
 ) -> Iterator[pa.Table]:
-    with container.stream(budget) as stream:
+    """The CSV block by block: as numbers, or (with *lines*, for odd ones) as text.
+
+    Raises:
+        pa.ArrowInvalid: Some line is not what numbers are read from. Text has none such.
+    """
+    types = columns.types if lines is None else dict.fromkeys(columns.names, pa.string())
+    # The parser would drop what it cannot decode without a word that we hear.
+    with container.stream(budget, is_text=lines is not None) as stream:
         try:
             reader = pa_csv.open_csv(
                 stream,
@@ -131,7 +133,7 @@ def _tables(
                     skip_rows=skip,
                     column_names=list(columns.names),
                 ),
-                pa_csv.ParseOptions(invalid_row_handler=lines.handle),
+                pa_csv.ParseOptions(invalid_row_handler=lines and lines.handle),
                 pa_csv.ConvertOptions(
                     column_types=types,
                     include_columns=list(types),
@@ -150,7 +152,7 @@ def _tables(
             # The parser may have wrapped what the stream raised.
             if stream.error is not None:
                 raise stream.error from error
-            if isinstance(error, pa.ArrowInvalid):
+            if isinstance(error, pa.ArrowInvalid) and lines is None:
                 raise
             raise refused(container.path, f"cannot be read ({error})") from error
         _require_whole_last_line(container, stream, len(columns.names))

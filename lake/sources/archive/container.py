@@ -6,6 +6,7 @@ of what the bytes mean.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -59,11 +60,12 @@ class Container:
             return stream.read(_HEAD_BYTES)
 
     @contextmanager
-    def stream(self, budget: int) -> Iterator[Stream]:
+    def stream(self, budget: int, *, is_text: bool = False) -> Iterator[Stream]:
         """The CSV's bytes from the start.
 
         Args:
             budget: How many bytes it can hold at most; more is an error, raised while reading.
+            is_text: Whether what is not UTF-8 is an error, too.
         """
         source: IO[bytes] | gzip.GzipFile = self.file
         if self.archive is not None and self.member is not None:
@@ -72,7 +74,7 @@ class Container:
             self.file.seek(0)
             if self.is_gzip:
                 source = gzip.GzipFile(fileobj=self.file)
-        stream = Stream(self, source, budget)
+        stream = Stream(self, source, budget, is_text=is_text)
         try:
             yield stream
         finally:
@@ -89,7 +91,12 @@ class Stream(io.RawIOBase):
     """
 
     def __init__(
-        self, container: Container, source: IO[bytes] | gzip.GzipFile, budget: int
+        self,
+        container: Container,
+        source: IO[bytes] | gzip.GzipFile,
+        budget: int,
+        *,
+        is_text: bool = False,
     ) -> None:
         super().__init__()
         self._container = container
@@ -98,6 +105,7 @@ class Stream(io.RawIOBase):
         self._bytes = 0
         self.error: SourceError | None = None
         self.tail = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
 
     def readable(self) -> bool:
         return True
@@ -115,6 +123,11 @@ class Stream(io.RawIOBase):
             )
         if self._bytes > RATIO_FREE_BYTES and self._bytes > packed * MAX_RATIO:
             self._fail(f"unpacks to more than {MAX_RATIO} times its size: a zip bomb")
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(data, final=not data)
+            except UnicodeDecodeError as error:
+                self._fail(f"is not text in UTF-8 (byte {self._bytes - len(data) + error.start})")
         return data
 
     def finish(self) -> None:
