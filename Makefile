@@ -3,9 +3,13 @@
 VENUE ?= binance
 INSTRUMENTS ?= BTC/USDT ETH/USDT
 TIMEFRAME ?= 1h
+TYPE ?= ohlcv
 START ?=
 END ?=
 DAYS ?=
+EVERY ?=
+FOR ?=
+DEPTH ?=
 DATA ?=
 SQL ?=
 ARGS ?=
@@ -23,6 +27,11 @@ QUOTED = $(foreach each,$(INSTRUMENTS),'$(each)')
 WHERE = $(if $(DATA),--data '$(DATA)')
 SPAN = $(if $(START),--start '$(START)') $(if $(END),--end '$(END)') \
 	$(if $(DAYS),--days '$(DAYS)',$(if $(START),,--days 30))
+SNAPSHOTS = $(if $(EVERY),--every '$(EVERY)') $(if $(FOR),--for '$(FOR)') \
+	$(if $(DEPTH),--depth '$(DEPTH)')
+# Only candles have a timeframe, and books no past.
+WHAT = $(if $(filter ohlcv,$(TYPE)),--timeframe '$(TIMEFRAME)',--type '$(TYPE)') \
+	$(if $(filter orderbook,$(TYPE)),$(SNAPSHOTS),$(SPAN))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo backfill update check sql test lint ci bench torture clean
@@ -32,8 +41,10 @@ help: ## Show this text
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: VENUE INSTRUMENTS TIMEFRAME START END DAYS DATA SQL ARGS, for example'
+	@echo 'Variables: VENUE INSTRUMENTS TYPE TIMEFRAME START END DAYS EVERY FOR DEPTH DATA SQL ARGS'
 	@echo '  make backfill VENUE=binance INSTRUMENTS="BTC/USDT ETH/USDT" TIMEFRAME=1m START=2024-01-01'
+	@echo '  make backfill INSTRUMENTS=BTC/USDT TYPE=trades START=2024-01-01 DAYS=2'
+	@echo '  make backfill INSTRUMENTS="BTC/USDT ETH/USDT" TYPE=orderbook EVERY=10s FOR=1h'
 
 setup: $(READY) ## Make .venv with the pinned packages (the other targets do it themselves)
 
@@ -48,8 +59,8 @@ $(READY): constraints.txt pyproject.toml
 demo: $(READY) ## Fill a lake from an exchange in the box, without any network
 	@$(LAKE) demo
 
-backfill: $(READY) ## Fetch VENUE INSTRUMENTS TIMEFRAME from START (or DAYS back) to END into DATA
-	@$(LAKE) backfill '$(VENUE)' $(QUOTED) --timeframe '$(TIMEFRAME)' $(SPAN) $(WHERE) $(ARGS)
+backfill: $(READY) ## Fetch TYPE of VENUE INSTRUMENTS from START (or DAYS back) to END into DATA
+	@$(LAKE) backfill '$(VENUE)' $(QUOTED) $(WHAT) $(WHERE) $(ARGS)
 
 update: $(READY) ## Bring every series of the lake up to now
 	@$(LAKE) update $(WHERE) $(ARGS)

@@ -172,6 +172,16 @@ def test_make_alone_explains_every_target() -> None:
             "--start '2024-01-01' --end '2024-02-01'",
         ),
         ([], "backfill 'binance' 'BTC/USDT' 'ETH/USDT' --timeframe '1h' --days 30"),
+        (
+            ["TYPE=trades", "START=2024-01-01", "DAYS=2"],
+            "backfill 'binance' 'BTC/USDT' 'ETH/USDT' --type 'trades' "
+            "--start '2024-01-01' --days '2'",
+        ),
+        (
+            ["TYPE=orderbook", "EVERY=10s", "FOR=1h", "DEPTH=50"],
+            "backfill 'binance' 'BTC/USDT' 'ETH/USDT' --type 'orderbook' "
+            "--every '10s' --for '1h' --depth '50'",
+        ),
     ],
 )
 def test_make_backfill_passes_its_variables_on(variables: list[str], expected: str) -> None:
