@@ -200,6 +200,8 @@ class _Transport:
             self.lake_budget.answered(
                 call.spent, call.window, int(used) if used.isdigit() else None
             )
+        # ccxt sends several requests at once in one call: what is judged is this one's answer.
+        call.exchanged = exchanged
         if call.raw and exchanged.status == 200 and not content.startswith(b"{"):
             return content
         return self._lake_read(call, url, method, sent, body, content, response.reason or "")
