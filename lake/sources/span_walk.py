@@ -42,6 +42,9 @@ _MOST_HELD = 150_000
 _MOST_UNTIED = 8
 # So often the same short answer, although more is known: pages are as long.
 _SAME_CUTS = 3
+_SHIFTS = 5
+# No venue's pages are shorter.
+_LEAST_PAGE = 10
 
 
 class SpanAsker:
@@ -134,9 +137,16 @@ class _Votes:
     counts: Counter[Hashable] = field(default_factory=Counter)
     seen: set[Hashable] = field(default_factory=set)
     lacking: Counter[Hashable] = field(default_factory=Counter)
-    short: int = 0
+    shift: int = 0
+    useless: set[int] = field(default_factory=set)
     untied: int = 0
     asked: int = 0
+
+    def turn(self, *, was_short: bool) -> None:
+        """The next answer's bounds are others, once an answer was short."""
+        if was_short or self.shift:
+            following = [(self.shift + each) % _SHIFTS for each in range(1, _SHIFTS)]
+            self.shift = next((each for each in following if each not in self.useless), 0)
 
 
 class SpanWalk:
@@ -226,7 +236,7 @@ class SpanWalk:
 
     async def _step(self) -> tuple[Rows, list[Rejected]]:
         """The rows from ``sure`` to where it is afterwards, whole; and odd ones among them."""
-        tries = 0
+        tries = alone = 0
         step = self._begin(self._width)
         while True:
             found = await self._believed(step)
@@ -240,12 +250,32 @@ class SpanWalk:
             kind, answer = found
             self._doubt_short(kind, answer, step.question)
             step.rejected += [each for each in answer.rejected if each not in step.rejected]
-            if kind is Kind.SINKS:
-                step = self._sink(step, answer)
-            elif kind is Kind.CROWDED:
+            if kind is Kind.CROWDED:
                 step = self._crowded(step, answer)
+                continue
+            if kind is Kind.SINKS:
+                top = step.question.top
+                step = self._sink(step, answer)
+                if top is None or not self._has_closed(step):
+                    continue
+                run, sure = step.upper, top.end_us
             else:
-                return self._advance(kind, step, answer), step.rejected
+                run, sure = self._run(kind, step, answer)
+            sure = max(sure, floor_us(int(run.ts[-1]), self._grain) if len(run) else 0)
+            if sure > self._sure:
+                return self._advance(run, sure, step.question), step.rejected
+            # All that was read lies in the slot that begins there.
+            alone += 1
+            if alone > 1:
+                raise self._too_crowded(self._sure)
+            step = self._begin(self._grain, alone=True)
+
+    def _has_closed(self, step: _Step) -> bool:
+        """Whether a run that was read on by token has reached what is known."""
+        question, oldest = step.question, floor_us(int(step.upper.ts[0]), self._grain)
+        if question.bottom is None:
+            return oldest < self._sure
+        return oldest < question.bottom.start_us and question.bottom.is_in(step.upper)
 
     def _begin(self, width: int, *, alone: bool = False) -> _Step:
         """The question about what comes after ``sure``; *alone* about its slot only."""
@@ -314,26 +344,30 @@ class SpanWalk:
             raise self._too_crowded(self._sure)
         return self._begin(self._width)
 
-    def _advance(self, kind: Kind, step: _Step, answer: Answer) -> Rows:
-        """Move ``sure`` on by what a settled *step* shows; its rows up to there."""
-        question, grain, begun = step.question, self._grain, self._sure
+    def _run(self, kind: Kind, step: _Step, answer: Answer) -> tuple[Rows, int]:
+        """The rows that a settled *step* ties together, and up to where there are no others."""
+        question, grain = step.question, self._grain
         if kind is Kind.CLOSES:
             assert question.top is not None
             below = answer.rows.between(None, question.top.end_us)
-            run = step.upper.between(question.top.end_us, None).after(below)
-            newest = floor_us(int(run.ts[-1]), grain)
-            sure = max(newest, question.top.end_us)
-        elif kind is Kind.SILENT:
-            run, sure = answer.rows.between(None, question.high), question.high
-        else:
-            run = answer.rows
-            if question.token is not None:
-                run = _sorted(step.upper.after(run))
-            sure = floor_us(int(run.ts[-1]), grain)
+            upper = step.upper.between(question.top.end_us, None)
+            return upper.after(below), question.top.end_us
+        if kind is Kind.SILENT:
+            run = answer.rows.between(None, question.high)
+            if len(run.between(self._sure, self._sure + grain)):
+                # That slot is whole now; what follows it is asked by itself.
+                return run, self._sure + grain
+            return run, question.high
+        if question.token is not None:
+            return _sorted(step.upper.after(answer.rows)), 0
+        return answer.rows, 0
+
+    def _advance(self, run: Rows, sure: int, question: Question) -> Rows:
+        """Move ``sure`` on; the rows of *run* from where it was."""
+        begun, self._sure = self._sure, sure
         if len(run) and run.ts[-1] >= self._end_us:
             self._shown_past_end = True
         rows = run.between(begun, sure)
-        self._sure = sure
         self._learn_bottom(run)
         self._learn_width(len(rows), sure - begun, question)
         return rows
@@ -352,7 +386,8 @@ class SpanWalk:
         at = floor_us(int(whole.ts[-1]), grain)
         found = Known.of(whole, at, grain, is_whole=True)
         # Where it fills much of a page, no answer would reach past it.
-        self._bottom = found if found.keys.total() * 2 <= self._full_at else None
+        most = min(self._full_at, max(self._largest, _LEAST_PAGE)) // 2
+        self._bottom = found if found.keys.total() <= most else None
 
     def _learn_width(self, count: int, span_us: int, question: Question) -> None:
         wanted = self._full_at * _SPAN_PAGES
@@ -376,7 +411,6 @@ class SpanWalk:
         while votes.asked < MOST_ANSWERS:
             answer = await self._asker.answer(self._cursor(question, votes), self._full_at)
             votes.asked += 1
-            votes.short += not answer.is_full
             self._largest = max(self._largest, len(answer.rows) + len(answer.rejected))
             if not answer.is_full and self._is_page_smaller(answer, question, votes):
                 continue
@@ -385,9 +419,13 @@ class SpanWalk:
                 kind = Kind.FAULTY
             if kind is Kind.FAULTY:
                 votes.untied += 1
+                # Bounds farther out may fill the answer with rows that are of no use.
+                votes.useless |= {votes.shift} - {0}
+                votes.turn(was_short=False)
                 if votes.untied >= _MOST_UNTIED and question.top is not None:
                     return None
                 continue
+            votes.turn(was_short=not answer.is_full)
             content = self._content(kind, answer, question)
             seen, rows = self._common(answer, question)
             votes.seen |= seen
@@ -398,9 +436,7 @@ class SpanWalk:
 
     def _cursor(self, question: Question, votes: _Votes) -> Cursor:
         """Bounds that differ from those of earlier answers that were short."""
-        shift = votes.short % MOST_ANSWERS * self._grain
-        if question.token is not None:
-            shift = 0
+        shift = 0 if question.token is not None else votes.shift * self._grain
         low = max(0, question.low - shift)
         high = question.high + (shift if self._paging is not Paging.FORWARD else 0)
         if self._longest_us is not None and high - low > self._longest_us:
