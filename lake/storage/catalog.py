@@ -25,6 +25,7 @@ from lake.storage.records import (
     SERIES_COLUMNS,
     WHERE_SERIES,
     BeyondSource,
+    CancelledRange,
     FailedRange,
     FirstAvailable,
     PartitionInfo,
@@ -269,6 +270,18 @@ class Catalog(Instruments):
         with self._database.writing() as transaction:
             series_id = series_id_of(transaction, series)
             add_failed(transaction, series_id, window, job_id, error, self._clock())
+
+    def cancelled(self, series: Series) -> list[CancelledRange]:
+        """What jobs wanted, were cancelled before and no coverage has answered since, ascending."""
+        rows = self._database.read(
+            "select start_ts, end_ts, job_id, why, cancelled_at from cancelled_ranges "
+            f"where series_id = ({_SERIES_ID}) order by start_ts",
+            series_key(series),
+        )
+        return [
+            CancelledRange(TimeRange(from_us(start), from_us(end)), job_id, why, from_us(at))
+            for start, end, job_id, why, at in rows
+        ]
 
     def set_beyond_source(self, series: Series, window: TimeRange, why: str) -> None:
         """Note that no source of ours reaches *window*; the newest such word on it is kept."""

@@ -71,6 +71,12 @@ _BEYOND = _Ranges(
     "delete from beyond_source where series_id = ? and start_ts = ?",
     "insert into beyond_source values (?, ?, ?, ?, ?)",
 )
+_CANCELLED = _Ranges(
+    "select start_ts, end_ts, job_id, why, cancelled_at from cancelled_ranges "
+    "where series_id = ? and start_ts < ? and end_ts > ?",
+    "delete from cancelled_ranges where series_id = ? and start_ts = ?",
+    "insert into cancelled_ranges values (?, ?, ?, ?, ?, ?)",
+)
 
 
 def touching(transaction: Transaction, series_id: int, window: TimeRange) -> list[Coverage]:
@@ -96,6 +102,7 @@ def lay(transaction: Transaction, series_id: int, coverage: Iterable[Coverage]) 
         if each.promises:
             _trim(transaction, _FAILED, series_id, each.range)
             _trim(transaction, _BEYOND, series_id, each.range)
+            _trim(transaction, _CANCELLED, series_id, each.range)
 
 
 def cut(transaction: Transaction, series_id: int, window: TimeRange) -> None:
@@ -186,6 +193,24 @@ def add_failed(
         _FAILED.insert,
         (series_id, to_us(window.start), to_us(window.end), job_id, error, to_us(at)),
     )
+
+
+def add_cancelled(
+    transaction: Transaction, series_id: int, window: TimeRange, job_id: str, why: str, at: datetime
+) -> None:
+    """Note what of *window* a job was cancelled before it was answered."""
+    answered = [row.range for row in touching(transaction, series_id, window) if row.promises]
+    for left in subtract([window], answered):
+        _trim(transaction, _CANCELLED, series_id, left)
+        transaction.run(
+            _CANCELLED.insert,
+            (series_id, to_us(left.start), to_us(left.end), job_id, why, to_us(at)),
+        )
+
+
+def forget_cancelled(transaction: Transaction, series_id: int, window: TimeRange) -> None:
+    """A job for *window* ended well: what it left open, it was not cancelled before."""
+    _trim(transaction, _CANCELLED, series_id, window)
 
 
 def set_beyond_source(

@@ -18,7 +18,7 @@ from lake.domain.times import from_us, to_us
 from lake.errors import InvalidRequest, LeaseLost, StorageError, UnknownJob
 from lake.storage.catalog import series_id_of
 from lake.storage.connection import Database, Row, Transaction
-from lake.storage.coverage import forget_jobs
+from lake.storage.coverage import add_cancelled, forget_cancelled, forget_jobs
 from lake.storage.process import ProcessIdentity
 from lake.storage.records import SERIES_COLUMNS, moment_or_none, series_of
 
@@ -28,6 +28,9 @@ _JOBS = (
     f"started_at, finished_at, {SERIES_COLUMNS} "
     "from ingestion_jobs as job inner join series using (series_id)"
 )
+
+
+_SERIES_OF = "select series_id from ingestion_jobs where job_id = ?"
 
 
 class Jobs:
@@ -166,8 +169,9 @@ class Jobs:
         """
         now = to_us(self._clock())
         with self._database.writing() as transaction:
-            require_token(transaction, lease)
+            series_id = require_token(transaction, lease)
             assert JobState.RUNNING.may_become(state), state
+            _note_end(transaction, series_id, lease.job_id, state, error, from_us(now))
             transaction.run(
                 "update ingestion_jobs set status = $status, error = $error, updated_at = $now, "
                 "lease_owner = null, lease_until = null, lease_process = null, "
@@ -201,6 +205,9 @@ class Jobs:
                     "where job_id = $job_id",
                     {"now": to_us(now), "job_id": job_id},
                 )
+                [series_id] = transaction.rows(_SERIES_OF, (job_id,))[0]
+                why = "cancelled on request"
+                _note_end(transaction, series_id, job_id, JobState.CANCELLED, why, now)
 
     def is_worked_on(self, job_id: str) -> bool:
         """Whether the job is running and its worker, as far as can be told, still lives."""
@@ -290,6 +297,28 @@ def is_alive(lease_until: int | None, process: str | None, now: datetime) -> boo
     if lease_until is None or process is None or lease_until <= to_us(now):
         return False
     return not ProcessIdentity.from_json(process).is_dead()
+
+
+def _note_end(
+    transaction: Transaction,
+    series_id: int,
+    job_id: str,
+    state: JobState,
+    why: str | None,
+    now: datetime,
+) -> None:
+    """Keep in mind what a cancelled job left open: that was asked for, and not answered."""
+    row = transaction.row(
+        "select start_time, end_time, kind from ingestion_jobs where job_id = ?", (job_id,)
+    )
+    assert row is not None
+    window = TimeRange(from_us(row[0]), from_us(row[1]))
+    if row[2] == "import":
+        return  # its range spans all its files; what lies between them nobody asked for
+    if state is JobState.CANCELLED:
+        add_cancelled(transaction, series_id, window, job_id, why or "cancelled", now)
+    elif state is JobState.COMPLETED:
+        forget_cancelled(transaction, series_id, window)
 
 
 def unknown_job(job_id: str) -> UnknownJob:

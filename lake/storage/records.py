@@ -80,6 +80,16 @@ class FailedRange:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelledRange:
+    """What a job was to bring and was cancelled before, as far as nothing has answered it since."""
+
+    range: TimeRange
+    job_id: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class BeyondSource:
     """A range that no source of ours could reach when it was wanted, and why."""
 

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 
 import pytest
-from storage_kit import HOURLY, Clock, answered, begin, candles, hours, store
+from storage_kit import HOURLY, Clock, answered, begin, candles, hour, hours, store
 
 from lake.domain.jobs import JobState
+from lake.domain.ranges import TimeRange
 from lake.errors import InvalidRequest, LeaseLost, SeriesNotFound, StorageError, UnknownJob
 from lake.storage.lake import Storage
 from lake.storage.process import ProcessIdentity
@@ -229,3 +231,37 @@ def test_what_failed_stays_known_after_jobs_are_cleaned(storage: Storage, clock:
     assert [job.job_id for job in storage.jobs.list()] == [kept.job_id]
     [failed] = storage.catalog.failed(HOURLY)
     assert (failed.range, failed.error) == (hours(5, 9), "timeout")
+
+
+def test_what_a_cancelled_job_left_open_stays_known(storage: Storage, clock: Clock) -> None:
+    """Not what it brought; and not once somebody else has asked, or the job was done after all."""
+    lease = begin(storage)
+    store(storage, lease, candles(range(10)), answered(0, 10))
+    storage.jobs.finish(lease, JobState.CANCELLED, "stopped on request")
+    year = TimeRange(hour(10), datetime(2025, 1, 1))
+
+    [left] = storage.catalog.cancelled(HOURLY)
+    storage.jobs.clean(clock.now + timedelta(days=1))
+    kept = storage.catalog.cancelled(HOURLY)
+    other = begin(storage)
+    store(storage, other, candles([]), answered(10, 20))
+    asked = [each.range for each in storage.catalog.cancelled(HOURLY)]
+    storage.jobs.finish(other, JobState.COMPLETED)
+
+    assert (left.range, left.job_id, left.why) == (year, lease.job_id, "stopped on request")
+    assert left.at == clock.now
+    assert kept == [left]
+    assert asked == [TimeRange(hour(20), datetime(2025, 1, 1))]
+    assert storage.catalog.cancelled(HOURLY) == []
+
+
+def test_a_job_cancelled_before_it_began_is_known_too(storage: Storage) -> None:
+    storage.catalog.ensure_series(HOURLY, "venue")
+    job = storage.jobs.create(HOURLY, TimeRange(hour(0), hour(9)))
+    storage.jobs.request_cancel(job.job_id)
+    imported = storage.jobs.create(HOURLY, TimeRange(hour(20), hour(90)), kind="import")
+    storage.jobs.request_cancel(imported.job_id)
+
+    [left] = storage.catalog.cancelled(HOURLY)
+
+    assert (left.range, left.why) == (TimeRange(hour(0), hour(9)), "cancelled on request")
