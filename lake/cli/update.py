@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -134,12 +135,19 @@ async def _update(
             for keep in settings.keep:
                 if chosen_venue not in (None, Venue(keep.venue)) or instruments:
                     continue
-                try:
-                    reports.append(await backfill.run(await backfill.plan(_kept(keep, settings))))
-                except SourceError as error:
-                    # One venue that is out of reach must not keep the others from being updated.
-                    print_error(f"lake update: {keep.venue}", str(error))
-                    unplanned += 1
+                waiting = [keep]
+                while waiting:
+                    each = waiting.pop(0)
+                    try:
+                        request = _kept(each, settings)
+                        reports.append(await backfill.run(await backfill.plan(request)))
+                    except (SourceError, InvalidRequest) as error:
+                        # What cannot be had must not keep the rest from being updated.
+                        if isinstance(error, InvalidRequest) and len(each.instruments) > 1:
+                            waiting = _one_by_one(each)
+                            continue
+                        print_error(f"lake update: {keep.venue}", str(error))
+                        unplanned += 1
             reports.append(
                 await bring_up_to_now(
                     storage,
@@ -188,6 +196,11 @@ def _require_origin(storage: Storage, origin: str) -> None:
     if len(others) == len(held):
         raise InvalidRequest(text)
     print_error("lake update", text)
+
+
+def _one_by_one(keep: Keep) -> list[Keep]:
+    """One [[keep]] for each instrument: a wrong name among them is that instrument's alone."""
+    return [replace(keep, instruments=(name,)) for name in keep.instruments]
 
 
 def _kept(keep: Keep, settings: Settings) -> Request:

@@ -12,6 +12,7 @@ from lake.domain.jobs import Job, JobState
 from lake.domain.ranges import TimeRange
 from lake.domain.resolve import resolve
 from lake.domain.timeframe import TimeFrame
+from lake.domain.times import iso
 from lake.errors import InvalidRequest
 from lake.ingestion.backfill import Backfill
 from lake.ingestion.runner import ROWS_IN_FLIGHT
@@ -89,7 +90,8 @@ class DataIngestionEngine:
             timeframe: The candles' length.
 
         Raises:
-            InvalidRequest: Another venue, an empty range, an instrument the venue lacks.
+            InvalidRequest: Another venue, an empty range or one in the future, an instrument
+                the venue lacks.
             SourceError: The venue's list of instruments is not known yet and cannot be read.
         """
         if venue is not None and venue != instrument_id.venue:
@@ -111,6 +113,12 @@ class DataIngestionEngine:
         window = TimeRange(start_time, end_time)
         # What a series may not be mixed with is said by the venue's entry, once it is open.
         source = await backfill.venues.source(series.venue)
+        if window.start >= (now := await source.server_time()):
+            raise InvalidRequest(
+                f"A job for {series} from {iso(window.start)} was asked for, but at {series.venue} "
+                f"it is {iso(now.replace(microsecond=0))} UTC: there is nothing yet. Choose an "
+                "earlier start."
+            )
         return await asyncio.to_thread(self._record, series, window, source.variant(series))
 
     async def start_ingestion_job(self, job_id: str) -> asyncio.Task[Job]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lake.storage.lake import Storage
 
 _TICK = timedelta(microseconds=1)
+_REFETCH_LASTS = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,21 @@ class Planner:
         source = await self._venues.source(venue)
         # Everything is checked before anything is asked for.
         for each in wanted:
-            self._venues.require_unique(each.instrument)
-            source.check(each.instrument, each.series)
+            self.require_possible(source, each.instrument, each.series)
         now = await source.server_time()
         planned = await asyncio.gather(
             *(self._plan_one(source, each, now=now, refetch=refetch) for each in wanted)
         )
         return Plan(tuple(each for each in planned if each is not None))
+
+    def require_possible(self, source: CcxtSource, instrument: Instrument, series: Series) -> None:
+        """Refuse what the venue cannot give, or what would share a folder with another.
+
+        Raises:
+            InvalidRequest: Saying which, and what to do.
+        """
+        self._venues.require_unique(instrument)
+        source.check(instrument, series)
 
     async def _plan_one(
         self, source: CcxtSource, each: Wanted, *, now: datetime, refetch: bool
@@ -181,11 +190,16 @@ class Planner:
         return job.job_id if job else None
 
     def unfinished(self, series: Series, wanted: TimeRange, *, refetch: bool) -> Job | None:
-        """A job for the same range that ended early and can be continued."""
+        """A job for the same range that ended early and can be continued.
+
+        A refetch that was left a day ago is not: who asks for everything again does not mean
+        what was fetched then.
+        """
         states = (JobState.PENDING, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED)
+        oldest = self._storage.clock() - _REFETCH_LASTS
         for job in reversed(self._storage.jobs.list(states)):
             if job.series == series and job.range == wanted and job.refetch == refetch:
-                return job
+                return job if not refetch or job.updated_at > oldest else None
         return None
 
 

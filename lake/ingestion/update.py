@@ -13,7 +13,7 @@ from lake.domain.coverage import NOTHING_LATER
 from lake.domain.identifiers import DataType, Series, Venue
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, subtract
-from lake.errors import SourceError
+from lake.errors import InvalidRequest, SourceError
 from lake.ingestion.backfill import Backfill, Report
 from lake.ingestion.events import Planned
 from lake.ingestion.planner import Wanted
@@ -35,7 +35,9 @@ async def plan_update(
     data_type: DataType | None = None,
     instruments: Sequence[str] = (),
 ) -> Plan:
-    """What would bring the held series up to now; venues that do not answer are named in it.
+    """What would bring the held series up to now; what cannot be had is named in it.
+
+    Those are venues that do not answer, and series that a venue does not give (any more).
 
     Args:
         storage: The lake.
@@ -60,7 +62,9 @@ async def plan_update(
     unreachable: list[Unreachable] = []
     for each, held in by_venue.items():
         try:
-            plans.extend((await _plan_venue(storage, backfill, each, held)).series)
+            planned = await _plan_venue(storage, backfill, each, held)
+            plans.extend(planned.series)
+            unreachable.extend(planned.unreachable)
         except SourceError as error:
             # One venue that is out of reach must not keep the others from being updated.
             unreachable.append(Unreachable(each, str(error)))
@@ -76,19 +80,28 @@ async def _plan_venue(
     if any(info.series.instrument_id not in known for info in held):
         # A catalog that was made again from the files has no instruments yet.
         known = {each.id: each for each in await backfill.venues.instruments(venue)} | known
-    wanted = []
+    wanted: list[Wanted] = []
+    lost: list[Unreachable] = []
     for info in held:
         start = _held_from(storage, info)
         instrument = known.get(info.series.instrument_id)
         if instrument is None:
-            raise SourceError(
+            why = (
                 f"{info.series} is held, but {venue} lists no such instrument. If it is gone for "
-                "good, leave it out with --instrument.",
-                retryable=False,
+                "good, leave it out with --instrument."
             )
+            lost.append(Unreachable(venue, why))
+            continue
+        try:
+            backfill.planner.require_possible(source, instrument, info.series)
+        except InvalidRequest as error:
+            # What a venue gives no more must not keep its other series from being updated.
+            lost.append(Unreachable(venue, f"{info.series} is held. {error}"))
+            continue
         if start is not None and start < now:
             wanted.append(Wanted(instrument, info.series, TimeRange(start, now)))
-    return await backfill.planner.plan_series(venue, wanted)
+    plan = await backfill.planner.plan_series(venue, wanted)
+    return replace(plan, unreachable=tuple(lost))
 
 
 def _held_from(storage: Storage, info: SeriesInfo) -> datetime | None:

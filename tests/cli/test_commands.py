@@ -399,6 +399,29 @@ def test_an_update_brings_tails_and_what_is_to_be_kept(
     ]
 
 
+def test_a_wrong_name_that_is_to_be_kept_does_not_stop_an_update(
+    run: Run, backfill: Run, exchange: BoxServer
+) -> None:
+    """It is told, everything else is brought up to now, and cron hears that a part is lacking."""
+    backfill("BTC/USDT", "--start", "2024-01-01", "--end", "2024-01-02", "--data", LAKE)
+    (LAKE / "lake.toml").write_text(
+        '[[keep]]\nvenue = "binance"\ninstruments = ["NO/SUCH", "ETH/USDT"]\ntimeframes = "1h"\n'
+        'start = "2024-01-03"\n[[keep]]\nvenue = "binance"\ninstruments = "NEVER/WAS"\n'
+        'timeframes = "1h"\nstart = "2024-01-03"\n',
+        encoding="utf-8",
+    )
+
+    finished = run("update", "--data", LAKE, "--base-url", exchange.url, "--json")
+
+    assert finished.code == 4
+    assert {(row["instrument"], row["state"]) for row in json.loads(finished.out)} == {
+        ("BTCUSDT", "completed"),
+        ("ETHUSDT", "completed"),
+    }
+    assert "NO/SUCH" in finished.err
+    assert "NEVER/WAS" in finished.err
+
+
 def test_an_update_that_would_skip_everything_says_so(run: Run, backfill: Run) -> None:
     """Rows of a stand-in never join the venue's; silence would mean that all is well."""
     backfill("BTC/USDT", "--data", LAKE)

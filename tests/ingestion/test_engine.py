@@ -12,6 +12,7 @@ import pytest
 
 from lake.domain.identifiers import DataType, Instrument, InstrumentId, InstrumentKind, Venue
 from lake.domain.jobs import JobState
+from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, SeriesNotFound, UnknownJob
 from lake.ingestion import Backfill, DataIngestionEngine, Report, plan_update, update
@@ -310,3 +311,75 @@ def test_a_run_that_is_stopped_leaves_no_job_waiting_or_running(
             asyncio.run(cancelled(storage, box.url))
             assert storage.jobs.list(unfinished) == []
             assert len(storage.jobs.list((JobState.CANCELLED,))) == 4
+
+
+def test_a_job_wholly_in_the_future_is_refused(market: Path, tmp_path: Path) -> None:
+    """It would complete with nothing, as if the venue had nothing."""
+
+    async def act(engine: DataIngestionEngine) -> None:
+        start = datetime.fromisoformat(LATER) + timedelta(hours=1)
+        with pytest.raises(InvalidRequest, match="there is nothing yet"):
+            await create(engine, start_time=start, end_time=start + timedelta(days=1))
+        assert await engine.list_active_jobs() == []
+
+    with_engine(market, tmp_path / "data", act)
+
+
+@pytest.mark.parametrize(("age", "continues"), [(23, True), (25, False)])
+def test_a_refetch_that_failed_is_continued_for_a_day(
+    market: Path, tmp_path: Path, age: int, continues: bool
+) -> None:
+    """What it fetched last week is not what somebody wants who asks for all of it again."""
+    now = datetime(2026, 11, 22)
+
+    async def run(storage: Storage, box: BoxThread) -> set[str]:
+        jobs: set[str] = set()
+
+        def listen(event: Event) -> None:
+            if isinstance(event, JobStarted):
+                jobs.add(event.job_id)
+
+        async with Backfill(storage, base_url=box.url, min_free=0, on_event=listen) as backfill:
+            wanted = markets.request(
+                instruments=("BTC/USDT",), timeframes=(TimeFrame.HOUR_1,), refetch=True
+            )
+            await backfill.run(await backfill.plan(wanted))
+        return jobs
+
+    with (
+        BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box,
+        Storage.open(tmp_path / "copy", create=True, clock=lambda: now) as copy,
+    ):
+        bitcoin = series("BTCUSDT", TimeFrame.HOUR_1)
+        asyncio.run(run(copy, box))
+        left = copy.jobs.create(bitcoin, TimeRange(START, END), refetch=True)
+        copy.jobs.finish(copy.jobs.claim(left.job_id, "test"), JobState.FAILED, "no answer")
+        now += timedelta(hours=age)
+
+        assert (asyncio.run(run(copy, box)) == {left.job_id}) is continues
+
+
+def test_a_series_that_its_venue_no_longer_gives_does_not_stop_an_update(
+    market: Path, tmp_path: Path
+) -> None:
+    """It is named; the other series of the venue are brought up to now."""
+    gone = series("LUNAUSDT", TimeFrame.HOUR_1)
+
+    async def act(storage: Storage, url: str) -> Report:
+        async with Backfill(storage, base_url=url, min_free=0) as backfill:
+            return await update(storage, backfill)
+
+    with (
+        BoxThread(market, clock_start=LATER, clock_rate=0, limits=False) as box,
+        Storage.open(tmp_path / "copy", create=True) as copy,
+    ):
+        asyncio.run(markets.run(copy, box.url, markets.request(end=END - timedelta(days=1))))
+        copy.catalog.ensure_series(gone, "base-url")
+        copy.catalog.note_wanted(gone, TimeRange(START, END))
+
+        report = asyncio.run(act(copy, box.url))
+
+        assert [job.state for job in report.jobs] == [JobState.COMPLETED] * 4
+        [lost] = report.unreachable
+        assert "LUNAUSDT" in lost.why
+        assert report.exit_code == 4
