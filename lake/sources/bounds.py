@@ -13,7 +13,11 @@ import pyarrow as pa
 from lake.domain.times import from_us, iso
 from lake.errors import SourceError
 from lake.sources.decode import Decoded
+from lake.sources.errors import Fault
 from lake.sources.units_of_time import NO_TIME, times_us
+
+# A faulty answer may look like that; what looks so again is the venue's.
+_TRIES = 4
 
 
 def within(decoded: Decoded, first: int, last: int, what: str, *, most: int) -> Decoded:
@@ -33,10 +37,10 @@ def within(decoded: Decoded, first: int, last: int, what: str, *, most: int) -> 
     ts = times_us(decoded.table["ts"])
     kept = np.flatnonzero((ts == NO_TIME) | ((ts >= first) & (ts <= last)))
     if not len(kept):
-        raise _others(what, first, last, iso(from_us(int(ts.min()))), retryable=True)
+        raise _others(what, first, last, iso(from_us(int(ts.min()))), tries=_TRIES)
     timed = ts[ts != NO_TIME]
     if len(ts) >= most and len(timed) and timed.min() > first:
-        raise _others(what, first, last, iso(from_us(int(timed.min()))), retryable=True)
+        raise _others(what, first, last, iso(from_us(int(timed.min()))), tries=_TRIES)
     table = decoded.table.take(pa.array(kept))
     return Decoded(table, lambda row: decoded.raw(int(kept[row])))
 
@@ -52,16 +56,17 @@ def asked_for(rows: Any, first: int, last: int, what: str) -> Any:
         return rows
     inside = [each for each in rows if not _is_beside(each, first, last)]
     if rows and not inside:
-        raise _others(what, first, last, repr(rows[0]), retryable=False)
+        raise _others(what, first, last, repr(rows[0]), tries=1)
     return inside
 
 
-def _others(what: str, first: int, last: int, earliest: str, *, retryable: bool) -> SourceError:
-    return SourceError(
+def _others(what: str, first: int, last: int, earliest: str, *, tries: int) -> SourceError:
+    return Fault(
         f"{what}: candles from {iso(from_us(first))} to {iso(from_us(last))} were asked for, "
         f"but the venue gave others (the first: {earliest}). It does not reach back so far, "
         "or ignores ranges; nothing is claimed. Ask for a later start.",
-        retryable=retryable,
+        retryable=False,
+        tries=tries,
     )
 
 
