@@ -13,7 +13,7 @@ from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.jobs import Job, JobState
 from lake.domain.ranges import TimeRange, range_or_none, union
 from lake.domain.resolve import resolve
-from lake.domain.times import iso
+from lake.domain.times import EPOCH, iso
 from lake.errors import InvalidRequest
 from lake.ingestion.estimates import size_of
 from lake.ingestion.planning import (
@@ -222,7 +222,13 @@ def _behind_mirror(known: Known, first: datetime | None, mirror: str) -> Known:
 
 
 def _wanted(series: Series, window: TimeRange, now: datetime) -> TimeRange | None:
-    """*window* as far as it lies in the past, on the grid where there is one."""
+    """*window* as far as it lies in the past, on the grid where there is one.
+
+    Nobody traded before 1970, and no venue counts time from before: nothing is missing there.
+    """
+    if window.end <= EPOCH:
+        return None
+    window = TimeRange(max(window.start, EPOCH), window.end)
     if (grid := series.grid) is None:
         return range_or_none(window.start, min(window.end, now))
     # The candle that is open now closes after the plan is made: it is never asked for.
@@ -236,4 +242,9 @@ def _window(request: Request, now: datetime) -> TimeRange:
             f"{iso(now.replace(microsecond=0))} UTC. Choose an earlier start."
         )
     end = now if request.end is None else request.end
+    if end <= EPOCH:
+        raise InvalidRequest(
+            f"A range up to {iso(end)} was asked for, but nothing was traded before 1970. "
+            "Choose a later end."
+        )
     return TimeRange(request.start, min(end, max(now, request.start + _TICK)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from lake.domain.gaps import GapReason
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
+from lake.domain.times import EPOCH
+from lake.errors import InvalidRequest
 from lake.ingestion import Request
 from lake.simulator.market import generate
 from lake.storage.gaps import find_gaps
@@ -124,3 +127,23 @@ def test_a_refetch_asks_again_where_the_candles_begin(
         assert again.jobs == ()
         assert copy.catalog.first_available(HOURLY) == START
         markets.assert_equal(whole, copy, HOURLY)
+
+
+def test_nothing_is_missing_before_1970(whole: Path, tmp_path: Path) -> None:
+    """Whoever wants everything may say so: the years before computers counted are no gap."""
+    request = markets.request(
+        instruments=("BTC/USDT",),
+        timeframes=(TimeFrame.HOUR_1,),
+        start=datetime(1, 1, 1),
+        end=END,
+    )
+    early = replace(request, end=datetime(1969, 7, 20))
+
+    with box(whole) as venue, Storage.open(tmp_path / "copy", create=True) as copy:
+        asyncio.run(markets.run(copy, venue.url, request))
+        with pytest.raises(InvalidRequest, match="nothing was traded before 1970"):
+            asyncio.run(markets.run(copy, venue.url, early))
+
+        [(missing, reason, _)] = gaps(copy)
+
+    assert (missing, reason) == (TimeRange(EPOCH, START), GapReason.BEFORE_LISTING)
