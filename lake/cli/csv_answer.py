@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from lake.cli.answer_rows import is_beyond_python, values_of
 from lake.cli.output import json_text
 
 if TYPE_CHECKING:
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 def write_csv(answer: pa.Table, out: Path | IO[bytes]) -> None:
     """Write *answer*; lists, structs, maps and intervals as JSON text in their cell."""
     for index, field in enumerate(answer.schema):
-        if _needs_text(field.type):
-            values = answer.column(index).to_pylist()
+        if _needs_text(field.type) or is_beyond_python(answer.column(index)):
+            values = values_of(answer.column(index))
             texts = [None if value is None else _text(value) for value in values]
             answer = answer.set_column(index, field.name, pa.array(texts, pa.string()))
     pa_csv.write_csv(answer, out)
@@ -35,6 +37,10 @@ def _needs_text(kind: pa.DataType) -> bool:
 def _text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
+    if isinstance(value, datetime | date):
+        return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
+    if isinstance(value, str):
+        return value
     if isinstance(value, pa.MonthDayNano):
         return f"{value.months} months {value.days} days {value.nanoseconds / 1e9:g} seconds"
     return json_text(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from lake.cli.answer_rows import rows_of
 from lake.cli.arguments import HERE, Place
 from lake.cli.output import Digits, Row, print_rows
 from lake.errors import InvalidRequest, StorageError
@@ -33,6 +35,7 @@ def sql(
     format_: Annotated[Format | None, Parameter(name=["--format"])] = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     locked: bool = False,
+    timeout: Annotated[float | None, Parameter(name=["--timeout"])] = None,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
@@ -52,13 +55,20 @@ def sql(
         param: A value for $name in the SQL: name=value; may be given several times.
         format_: table (default), csv, json or parquet; else the ending of --output says it.
         output: Write the answer to this file.
-        locked: For the SQL of strangers: one SELECT, no files but the lake's, bounded memory.
+        locked: For the SQL of strangers: one SELECT, no files but the lake's, bounded memory and
+            time.
+        timeout: Stop the query after so many seconds (--locked: 60 where nothing is said).
         json: The same as --format json.
     """
     text = _text(statement, file)
     chosen = _format("json" if json else format_, output)
     values = _values(param or [])
-    answer = _answer(place.root(), text, values, locked=locked)
+    root = place.root()
+    if output is not None:
+        _require_outside(output, root)
+    if timeout is not None and not timeout > 0:
+        raise InvalidRequest(f"--timeout {timeout:g} is not a number of seconds above 0.")
+    answer = _answer(root, text, values, locked=locked, timeout=timeout)
     if output is None:
         _print(answer, chosen)
     else:
@@ -114,14 +124,27 @@ def _values(texts: list[str]) -> dict[str, object]:
     return values
 
 
-def _answer(root: Path, text: str, values: dict[str, object], *, locked: bool) -> pa.Table:
+def _require_outside(output: Path, root: Path) -> None:
+    """Refuse to write an answer over the lake's own files, by whatever name."""
+    if output.resolve().is_relative_to(root.resolve()):
+        raise InvalidRequest(
+            f"{output} lies in the lake at {root.absolute()}, which answers must not overwrite. "
+            "Name a file outside of it."
+        )
+
+
+def _answer(
+    root: Path, text: str, values: dict[str, object], *, locked: bool, timeout: float | None
+) -> pa.Table:
     """The answer. This process must not open the lake's catalog in any other way."""
     from lake.warehouse import Trust, Warehouse
 
     # For people: without the place in our code that gave it.
     with (
         warnings.catch_warnings(record=True) as told,
-        Warehouse(root, trust=Trust.LOCKED if locked else Trust.OWN) as warehouse,
+        Warehouse(
+            root, trust=Trust.LOCKED if locked else Trust.OWN, timeout_s=timeout
+        ) as warehouse,
     ):
         answer = warehouse.arrow(text, values or None)
     for warning in told:
@@ -136,9 +159,9 @@ def _print(answer: pa.Table, chosen: Format) -> None:
         write_csv(answer, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     elif chosen == "json":
-        print_rows(answer.to_pylist(), as_json=True, empty="")
+        print_rows(rows_of(answer), as_json=True, empty="")
     else:
-        rows: list[Row] = answer.slice(0, _ROWS_SHOWN).to_pylist()
+        rows: list[Row] = rows_of(answer.slice(0, _ROWS_SHOWN))
         print_rows(rows, as_json=False, empty="no rows", digits=Digits.PLAIN)
         if answer.num_rows > _ROWS_SHOWN:
             more = answer.num_rows - _ROWS_SHOWN
@@ -146,22 +169,35 @@ def _print(answer: pa.Table, chosen: Format) -> None:
 
 
 def _write(answer: pa.Table, chosen: Format, output: Path) -> None:
+    """Write the whole answer or nothing: what was there stays until the new file is complete."""
+    if output.exists() and not output.is_file():
+        _write_to(answer, chosen, output)  # a device or a pipe cannot be replaced
+        return
+    # Never into the file that is there: that may be a hard link to one of the lake.
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        _write_to(answer, chosen, temporary)
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_to(answer: pa.Table, chosen: Format, path: Path) -> None:
     if chosen == "csv":
         from lake.cli.csv_answer import write_csv
 
-        write_csv(answer, output)
+        write_csv(answer, path)
     elif chosen == "parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            pq.write_table(answer, output, compression="zstd")
+            pq.write_table(answer, path, compression="zstd")
         except pa.ArrowException as error:
-            output.unlink(missing_ok=True)
             raise InvalidRequest(
                 f"Parquet cannot hold this answer: {error}. Cast the column in the SQL, for "
                 "example to varchar."
             ) from error
     else:
-        with output.open("w", encoding="utf-8") as file:
-            print_rows(answer.to_pylist(), as_json=True, empty="", out=file)
+        with path.open("w", encoding="utf-8") as file:
+            print_rows(rows_of(answer), as_json=True, empty="", out=file)

@@ -18,6 +18,7 @@ from lake.sql_files import sql_file, sql_files
 from lake.warehouse.extension import PACKAGE, extension_path
 
 Connection = duckdb.DuckDBPyConnection
+_COPIES = "lake_copies"
 
 
 def attach(connection: Connection, catalog: Path) -> None:
@@ -71,12 +72,16 @@ def copy(connection: Connection, catalog: Path, *, connect: Callable[[], Connect
         tables = {name: reader.execute(f'from lake."{name}"').to_arrow_table() for name in names}
     finally:
         reader.close()
-    for schema in ("catalog", "lake"):
+    for schema in ("catalog", "lake", _COPIES):
         connection.execute(f"create schema if not exists {schema}")
     for name, table in tables.items():
         connection.register("arriving", table)
-        connection.execute(f'create or replace table catalog."{name}" as from arriving')
-        connection.execute(f'create or replace view lake."{name}" as from catalog."{name}"')
+        connection.execute(f'create or replace table {_COPIES}."{name}" as from arriving')
+        # Views, so that nobody believes to have changed the catalog.
+        for schema in ("catalog", "lake"):
+            connection.execute(
+                f'create or replace view {schema}."{name}" as from {_COPIES}."{name}"'
+            )
         connection.unregister("arriving")
     connection.execute(sql_file("session", "copied").text)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ import pyarrow as pa
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, LakeError, NoLake, SeriesNotFound, StorageError
 from lake.warehouse import connection as opening
+from lake.warehouse.statements import require_locked, require_own
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,29 +41,28 @@ _TRIES = 3
 _MAX_TRIES = 25
 # From here on a view, which lists every file, is slower than the macro by far.
 _MANY_FILES = 5_000
-_VIEW = re.compile(r"\bohlcv_(?:all|\d+(?:s|m|h|d|w|mo))\b", re.IGNORECASE)
-# Either would open a file that this process may hold open through apsw (DESIGN, section 4).
-_TOUCHES_SQLITE = re.compile(r"\bsqlite_\w+\s*\(|\b(?:catalog|hot|rates)\.sqlite", re.IGNORECASE)
-_EXPLAIN = re.compile(r"\s*explain(?:\s+analyze)?\s*(?:\([^)]*\))?\s*(.*)", re.I | re.S)
+_VIEW = re.compile(
+    r"\b(?:(?:ohlcv|trades|orderbook|funding_rates)_all|ohlcv_\d+(?:s|m|h|d|w|mo))\b", re.IGNORECASE
+)
 _OURS = re.compile(r"lake: (.*?)(?:\n\nLINE|\Z)", re.S)
+_OUTSIDE = re.compile(r'Cannot access (?:file|directory) (".*?") - file system operations')
+_WAY_OUT = {
+    opening.Access.OWN: "",
+    opening.Access.SHARED: (
+        "This process has the lake open, and closing one of its files a second time would lose "
+        "commits, so SQL reads only the lake's rows and the schema catalog. Read other files with "
+        "polars and hand the frames in by name."
+    ),
+    opening.Access.LOCKED: "Locked SQL reads only the lake's rows and the schema catalog.",
+}
 _NO_VIEW = re.compile(r"Table with name ohlcv_(\w+) does not exist")
 
-_Kind = duckdb.StatementType
-# Nothing here can write a file: what is created or changed lives in memory.
-_ALLOWED = {
-    _Kind.SELECT,
-    _Kind.SET,
-    _Kind.VARIABLE_SET,
-    _Kind.CREATE,
-    _Kind.CREATE_FUNC,
-    _Kind.INSERT,
-    _Kind.UPDATE,
-    _Kind.DELETE,
-    _Kind.DROP,
-    _Kind.ALTER,
-    _Kind.TRANSACTION,
-    _Kind.RELATION,
-}
+
+LOCKED_TIMEOUT_S = 60.0
+"""How long the SQL of strangers runs at most, where nobody says otherwise."""
+LOCKED_ANSWER_BYTES = 1 << 30
+"""What of a stranger's answer is kept in memory, which DuckDB's own limit does not count."""
+_BATCH_ROWS = 100_000
 
 
 class Trust(Enum):
@@ -81,6 +82,9 @@ class Warehouse:
         catalog: Gives the catalog file to attach, for each query anew: ``Storage.snapshot`` in
             a process that has the lake open. None: the live file, for all others.
         trust: Whose SQL is run.
+        timeout_s: A query that runs longer is stopped; None: never. Strangers get
+            ``LOCKED_TIMEOUT_S`` where nothing is said.
+        max_answer_bytes: A stranger's answer may not be larger.
     """
 
     def __init__(
@@ -89,7 +93,13 @@ class Warehouse:
         *,
         catalog: Callable[[], Path] | None = None,
         trust: Trust = Trust.OWN,
+        timeout_s: float | None = None,
+        max_answer_bytes: int = LOCKED_ANSWER_BYTES,
     ) -> None:
+        if timeout_s is None and trust is Trust.LOCKED:
+            timeout_s = LOCKED_TIMEOUT_S
+        self._timeout_s = timeout_s
+        self._max_answer_bytes = max_answer_bytes
         self._root = root
         self._trust = trust
         self._access = _access(trust, shares_process=catalog is not None)
@@ -141,18 +151,17 @@ class Warehouse:
             self._follow()
             self._warn_of_many_files(sql)
             try:
-                return _table(self.connection.execute(sql, parameters))
+                with self._limited():
+                    return self._table(self.connection.execute(sql, parameters))
+            except duckdb.InterruptException as error:
+                raise InvalidRequest(
+                    f"The query was stopped after {self._timeout_s or 0:g} s. Ask for less, or "
+                    "allow it more time: --timeout SECONDS."
+                ) from error
             except duckdb.Error as error:
                 if not _may_pass(error) or not self._again(attempt, error):
-                    raise _translated(error, self._opened.holdings) from error
+                    raise _translated(error, self._opened.holdings, self._access) from error
         raise AssertionError("unreachable")
-
-    def interrupt_after(self, seconds: float) -> threading.Timer:
-        """Stop a query that still runs after *seconds*; cancel the timer when it has ended."""
-        timer = threading.Timer(seconds, self.connection.interrupt)
-        timer.daemon = True
-        timer.start()
-        return timer
 
     def close(self) -> None:
         """Close DuckDB. Closing twice does no harm."""
@@ -168,6 +177,38 @@ class Warehouse:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Stops what runs longer than it may."""
+        if self._timeout_s is None:
+            yield
+            return
+        timer = threading.Timer(self._timeout_s, self.connection.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _table(self, result: duckdb.DuckDBPyConnection) -> pa.Table:
+        if result.description is None:
+            return pa.table({})
+        if self._trust is Trust.OWN:
+            return _named_apart(result.to_arrow_table())
+        reader = result.to_arrow_reader(_BATCH_ROWS)
+        batches, size = [], 0
+        for batch in reader:
+            batches.append(batch)
+            size += batch.nbytes
+            if size > self._max_answer_bytes:
+                raise InvalidRequest(
+                    f"The answer is larger than {self._max_answer_bytes >> 20} MiB. "
+                    "Ask for less of it."
+                )
+        return _named_apart(pa.Table.from_batches(batches, reader.schema))
 
     def _follow(self) -> bool:
         """Take over what was committed since the last query; whether there was anything."""
@@ -201,27 +242,10 @@ class Warehouse:
             )
 
     def _require_allowed(self, sql: str) -> None:
-        kinds = _kinds(self.connection, sql)
         if self._trust is Trust.LOCKED:
-            if kinds != [_Kind.SELECT]:
-                raise InvalidRequest("Locked SQL is exactly one SELECT.")
-            return
-        if self._access is opening.Access.SHARED and _TOUCHES_SQLITE.search(sql):
-            raise InvalidRequest(
-                "This process has the lake's SQLite files open, and opening them a second time "
-                "would lose commits. Use the schema catalog: from catalog.partitions."
-            )
-        if _Kind.EXPLAIN in kinds:
-            if len(kinds) > 1:
-                raise InvalidRequest("EXPLAIN stands alone; run the other statements before it.")
-            inner = _EXPLAIN.fullmatch(sql)
-            kinds = _kinds(self.connection, inner[1]) if inner else [_Kind.EXPLAIN]
-        for kind in kinds:
-            if kind not in _ALLOWED:
-                raise InvalidRequest(
-                    f"{kind.name} is not possible here: SQL cannot write the lake or open other "
-                    "databases. To save an answer use --output FILE."
-                )
+            require_locked(self.connection, sql)
+        else:
+            require_own(self.connection, sql)
 
 
 def query(
@@ -267,15 +291,19 @@ def _live_catalog(root: Path) -> Path:
     return catalog
 
 
-def _table(result: duckdb.DuckDBPyConnection) -> pa.Table:
-    return pa.table({}) if result.description is None else result.to_arrow_table()
-
-
-def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.StatementType]:
-    try:
-        return [statement.type for statement in connection.extract_statements(sql)]
-    except duckdb.Error as error:
-        raise InvalidRequest(f"The SQL cannot be understood: {error}") from error
+def _named_apart(table: pa.Table) -> pa.Table:
+    """*table* with columns of one name told apart as ``name``, ``name_1``, ...; none gets lost."""
+    taken = set(table.column_names)
+    if len(taken) == table.num_columns:
+        return table
+    names: list[str] = []
+    for name in table.column_names:
+        unique, number = name, 0
+        while unique in names or (number and unique in taken):
+            number += 1
+            unique = f"{name}_{number}"
+        names.append(unique)
+    return table.rename_columns(names)
 
 
 def _access(trust: Trust, *, shares_process: bool) -> opening.Access:
@@ -284,8 +312,12 @@ def _access(trust: Trust, *, shares_process: bool) -> opening.Access:
     return opening.Access.SHARED if shares_process else opening.Access.OWN
 
 
-def _translated(error: duckdb.Error, holdings: opening.Holdings) -> LakeError:
+def _translated(
+    error: duckdb.Error, holdings: opening.Holdings, access: opening.Access
+) -> LakeError:
     text = str(error)
+    if isinstance(error, duckdb.PermissionException) and (out := _OUTSIDE.search(text)):
+        return InvalidRequest(f"{out[1]} cannot be opened here. {_WAY_OUT[access]}")
     if ours := _OURS.search(text):
         return SeriesNotFound(ours[1][0].upper() + ours[1][1:])
     if view := _NO_VIEW.search(text):

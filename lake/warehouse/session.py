@@ -80,9 +80,9 @@ def _rows(spec: RowSpec, shape: str) -> str:
         typed.append((field.name, _duckdb_type(field.type)))
         columns.append(f"rows.{field.name}")
     if spec.data_type is DataType.OHLCV:
-        length = "lake_length(rows.timeframe)" if shape == _EVERY_CANDLE else "span"
+        length = "rows.timeframe" if shape == _EVERY_CANDLE else "name"
         typed.append(("close_ts", "timestamp"))
-        columns.append(f"rows.ts + {length} as close_ts")
+        columns.append(f"rows.ts + lake_length({length}) as close_ts")
     values = {
         "shape": shape,
         "kind": spec.data_type.value,

@@ -8,6 +8,6 @@
 create or replace macro lake_patterns(names, venue) as (
     list_transform(
         regexp_extract_all(upper(names), '[^\[\], '']+'),
-        lambda name: if(venue = '', name, name || '.' || upper(venue))
+        lambda name: concat(name, '.' || nullif(upper(venue), ''))
     )
 );

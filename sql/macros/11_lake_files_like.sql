@@ -1,18 +1,17 @@
 -- macro: lake_files_like
--- version: 1
+-- version: 2
 -- dialect: duckdb
--- parameters: kind (varchar): a data type; patterns (varchar[]), name (varchar): which
---      series, of which timeframe;
---      first, last (varchar): the days of the range's ends, as lake_day gives them
+-- parameters: kind (varchar): a data type; patterns (varchar[]), timeframe (varchar): which series;
+--      first, last (varchar): the first and the last moment wanted, as text
 -- returns: the paths of the files of all held series that match and can hold rows of the range; an
 --      error that names what is held where a pattern matches none
 -- why: a wrong name must not look like an empty answer
-create or replace macro lake_files_like(kind, patterns, name, first, last) as (
+create or replace macro lake_files_like(kind, patterns, timeframe, first, last) as (
     list_transform(
         [
             list_filter(
                 string_split(getvariable('lake_' || kind), chr(10))[2:],
-                lambda line: regexp_matches(line, lake_matching(patterns, name))
+                lambda line: regexp_matches(line, lake_matching(patterns, timeframe))
             )
         ],
         lambda held:
@@ -24,7 +23,7 @@ create or replace macro lake_files_like(kind, patterns, name, first, last) as (
                             lambda pattern:
                                 regexp_matches(
                                     array_to_string(held, chr(10)),
-                                    '(?m)' || lake_matching([pattern], name)
+                                    '(?m)' || lake_matching([pattern], timeframe)
                                 )
                         )
                     ),
@@ -36,7 +35,7 @@ create or replace macro lake_files_like(kind, patterns, name, first, last) as (
                             lambda line: lake_within(string_split(line, chr(9))[2:], first, last)
                         )
                     )
-                else error(lake_not_held(kind, patterns, name))
+                else error(lake_not_held(kind, patterns, timeframe))
             end
     )[1]
 );

@@ -1,25 +1,26 @@
 -- macro: lake_asked
--- version: 1
+-- version: 2
 -- dialect: duckdb
 -- parameters: shape (varchar): which columns, ohlcv or ohlcv_all, else the data type; names
 --      (varchar), venue (varchar or null), timeframe (varchar): which series; since, until
 --      (timestamp or null)
--- returns: a call of lake_SHAPE_named with these as plain values
--- why: what a macro is given is written out and computed at every use. Here everything is used
---      once; what follows works with constants. Values are quoted, so no name is taken for SQL
+-- returns: a call of lake_SHAPE_named with these as plain values, the range as its first and its
+--      last moment
+-- why: what a macro is given is written out and computed at every use. Here it is computed; what
+--      follows works with constants. Values are quoted, so no name is taken for SQL
 create or replace macro lake_asked(shape, names, venue, timeframe, since, until) as
 concat(
     'from lake_',
     shape,
     '_named(''',
-    replace(names, '''', ''''''),
+    replace(lake_key(names, venue, timeframe), '''', ''''''),
     ''', ''',
-    replace(coalesce(venue, ''), '''', ''''''),
+    replace(concat(names, chr(9), venue), '''', ''''''),
+    ''', ''',
+    coalesce(since::varchar, '-infinity'),
+    ''', ''',
+    coalesce((until - interval 1 microsecond)::varchar, 'infinity'),
     ''', ''',
     replace(timeframe, '''', ''''''),
-    ''', ',
-    coalesce('timestamp ''' || since || '''', 'null::timestamp'),
-    ', ',
-    coalesce('timestamp ''' || until || '''', 'null::timestamp'),
-    ')'
+    ''')'
 );

@@ -1,24 +1,28 @@
 -- session: rows
--- version: 1
+-- version: 2
 -- dialect: duckdb
--- makes: lake_{shape}_named: rows of the series of given names; lake_{shape}_rows and lake_{shape}_mixed: rows of given files and range, the second also
---      where files are of an older schema and lack columns; lake_{shape}_none: no rows
+-- makes: lake_{shape}_named: rows of one series by its key, or of those of given names;
+--      lake_{shape}_like: by names alone; lake_{shape}_rows: rows of given files and range;
+--      lake_{shape}_mixed: also where files are of an older schema and lack columns;
+--      lake_{shape}_none: no rows
 -- why: the columns come from the program's one list of them. They are qualified, because a
---      parameter shadows a column of its name
+--      parameter shadows a column of its name. Names, in one text: what was asked for and the
+--      venue, separated by a tab. The common question is for one series, and the way by
+--      patterns costs milliseconds only to be understood, so it is a macro of its own
 create or replace view lake_{shape}_none as
 select
     {typed}
 where false;
 
-create or replace macro lake_{shape}_rows(paths, since, until, span) as table (
+create or replace macro lake_{shape}_rows(paths, first, last, name) as table (
     select
         {columns}
     from read_parquet(paths, hive_partitioning = true, hive_types = {hive}) as rows
-    where (since is null or rows.ts >= since)
-        and (until is null or rows.ts < until)
+    where rows.ts >= first::timestamp
+        and rows.ts <= last::timestamp
 );
 
-create or replace macro lake_{shape}_mixed(paths, since, until, span) as table (
+create or replace macro lake_{shape}_mixed(paths, first, last, name) as table (
     select
         {columns}
     from (
@@ -31,27 +35,67 @@ create or replace macro lake_{shape}_mixed(paths, since, until, span) as table (
             union_by_name = true
         )
     ) as rows
-    where (since is null or rows.ts >= since)
-        and (until is null or rows.ts < until)
+    where rows.ts >= first::timestamp
+        and rows.ts <= last::timestamp
 );
 
-create or replace macro lake_{shape}_named(names, venue, timeframe, since, until) as table
+create or replace macro lake_{shape}_like(names, venue, first, last, name) as table
 from query(
-    lake_source(
-        '{shape}',
-        '{kind}',
-        names,
-        venue,
-        timeframe,
-        lake_day(since, ''),
-        lake_day(until - interval 1 microsecond, '~'),
-        concat(
-            coalesce('timestamp ''' || since || '''', 'null::timestamp'),
-            ', ',
-            coalesce('timestamp ''' || until || '''', 'null::timestamp'),
-            ', ',
-            lake_span(timeframe),
-            ')'
+    case
+        when names in ('*', '[*]')
+            and not contains(
+                getvariable('lake_{kind}'),
+                if(name = '*', chr(9), concat(' ', name, chr(9)))
+            )
+            then 'from lake_{shape}_none'
+        else concat(
+            'from lake_{shape}_',
+            if(getvariable('lake_mixed_{kind}'), 'mixed', 'rows'),
+            '(lake_files_like(''{kind}'', lake_patterns(''',
+            replace(names, '''', ''''''),
+            ''', ''',
+            replace(venue, '''', ''''''),
+            '''), ''',
+            replace(name, '''', ''''''),
+            ''', ''',
+            first,
+            ''', ''',
+            last,
+            '''), ''',
+            first,
+            ''', ''',
+            last,
+            ''', ''',
+            replace(name, '''', ''''''),
+            ''')'
         )
+    end
+);
+
+create or replace macro lake_{shape}_named(key, names, first, last, name) as table
+from query(
+    concat(
+        'from lake_{shape}_',
+        if(
+            contains(lake_bucket('{kind}', key), concat(chr(10), key, chr(9))),
+            concat(
+                if(getvariable('lake_mixed_{kind}'), 'mixed', 'rows'),
+                '(lake_within([''',
+                lake_line('{kind}', key),
+                '''], ''',
+                first,
+                ''', ''',
+                last,
+                ''')'
+            ),
+            concat('like(''', replace(replace(names, '''', ''''''), chr(9), ''', '''), '''')
+        ),
+        ', ''',
+        first,
+        ''', ''',
+        last,
+        ''', ''',
+        replace(name, '''', ''''''),
+        ''')'
     )
 );

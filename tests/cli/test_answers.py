@@ -89,6 +89,61 @@ def test_integers_of_sql_are_printed_as_they_are(run: Run) -> None:
     assert answer.out.split() == ["year", "price", "2024", "12345678.25"]
 
 
+MOMENTS = (
+    "select 'infinity'::timestamp as a, '-infinity'::date as b, '12000-01-01'::timestamp as c, "
+    "['infinity'::timestamp] as d, '2024-01-01'::timestamp as e"
+)
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_moments_that_python_does_not_know_are_text(run: Run, form: str) -> None:
+    answer = run("sql", MOMENTS, "--data", LAKE, "--format", form)
+
+    assert answer.code == 0, answer.err
+    for word in ("infinity", "-infinity", "12000-01-01", "2024-01-01"):
+        assert word in answer.out
+
+
+def test_columns_of_one_name_are_all_there(run: Run) -> None:
+    answer = run("sql", "select 1 as a, 2 as a", "--data", LAKE, "--json")
+
+    assert json.loads(answer.out) == [{"a": 1, "a_1": 2}]
+
+
+def test_an_answer_is_not_written_over_the_lake(run: Run, tmp_path: Path) -> None:
+    """Neither by a path into it nor through a link; a hard link's other end stays as it was."""
+    partition = next(LAKE.rglob("data.parquet"))
+    before = partition.read_bytes()
+    Path("link.parquet").symlink_to(partition.absolute())
+    os.link(partition, "hard.parquet")
+
+    direct = run("sql", "select 1", "--data", LAKE, "--output", partition)
+    linked = run("sql", "select 1", "--data", LAKE, "--output", "link.parquet")
+    beside = run("sql", "select 1", "--data", LAKE, "--output", LAKE / "x.csv")
+    hard = run("sql", "select 1", "--data", LAKE, "--output", "hard.parquet")
+
+    assert (direct.code, linked.code, beside.code, hard.code) == (2, 2, 2, 0)
+    assert "must not overwrite" in linked.err
+    assert partition.read_bytes() == before
+
+
+def test_a_failed_write_leaves_what_was_there(run: Run) -> None:
+    Path("answer.parquet").write_bytes(b"before")
+
+    assert run("sql", NESTED, "--data", LAKE, "--output", "answer.parquet").code == 2
+    assert Path("answer.parquet").read_bytes() == b"before"
+    assert [path.name for path in Path().iterdir() if path.name.startswith(".answer")] == []
+
+
+def test_a_question_without_end_is_stopped(run: Run) -> None:
+    endless = "select sum(a.range * b.range) from range(1000000) a, range(1000000) b"
+
+    stopped = run("sql", endless, "--data", LAKE, "--timeout", "0.3")
+
+    assert stopped.code == 2
+    assert "stopped after 0.3 s" in stopped.err
+
+
 GAP: Row = {
     "venue": "BINANCE",
     "instrument": "BTCUSDT",

@@ -49,16 +49,15 @@ class TestMacro:
         assert rows["close_ts"].to_list() == [hour(1), hour(2), hour(3)]
         assert set(rows["venue"]) == {"BINANCE"}
 
-    def test_it_opens_only_the_files_of_the_range(self, warehouse: Warehouse) -> None:
+    def test_it_opens_only_the_files_of_the_range(self, own_root: Path) -> None:
         """That is what keeps a question cheap in a lake of a hundred thousand files."""
-        files = warehouse.connection.execute(
-            "select lake_within(lake_line('ohlcv', 'BTCUSDT.BINANCE 1h'), "
-            "'year=2024/month=01/day=05', 'year=2024/month=01/day=31')"
-        ).fetchall()[0][0]
+        for path in own_root.glob("parquet/**/*.parquet"):
+            if "/timeframe=1h/year=2024/month=01/" not in str(path):
+                path.unlink()
 
-        assert [Path(each).relative_to(Path(each).parents[5]).as_posix() for each in files] == [
-            "venue=BINANCE/instrument=BTCUSDT/timeframe=1h/year=2024/month=01/data.parquet"
-        ]
+        with Warehouse(own_root) as warehouse:
+            rows = "ohlcv('BTCUSDT.BINANCE', '1h', since := '2024-01-05', until := '2024-02-01')"
+            assert count(warehouse, rows) == 27 * 24
 
     @pytest.mark.parametrize(
         "spelling",
@@ -497,13 +496,10 @@ class TestLocked:
             query(own_root, f"from read_csv('{own_root}/parquet/link.csv')", trust=Trust.LOCKED)
 
     def test_a_query_without_end_can_be_stopped(self, root: Path) -> None:
-        with Warehouse(root, trust=Trust.LOCKED) as warehouse:
-            timer = warehouse.interrupt_after(0.2)
-            with pytest.raises(InvalidRequest, match=r"(?i)interrupt"):
-                warehouse.query(
-                    "select sum(a.range * b.range) from range(1000000) a, range(1000000) b"
-                )
-            timer.cancel()
+        endless = "select sum(a.range * b.range) from range(1000000) a, range(1000000) b"
+        with Warehouse(root, trust=Trust.LOCKED, timeout_s=0.2) as warehouse:
+            with pytest.raises(InvalidRequest, match=r"stopped after 0\.2 s"):
+                warehouse.query(endless)
 
             assert warehouse.query("select 1 as n")["n"].to_list() == [1]
 
