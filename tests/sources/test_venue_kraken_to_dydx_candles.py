@@ -34,6 +34,7 @@ START = datetime(2024, 3, 1, 1, 0)
 # Three minutes without trades, and two that lie at the end of a page of 200.
 HOLES = ((100, 103), (198, 201))
 RUNNING = NOW + timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 Amounts = tuple[float, float | None, int | None]
 
 
@@ -145,7 +146,16 @@ def fetched(
             instrument = found(await source.instruments(), market.code)
             series = Series(DataType.OHLCV, instrument.id, TimeFrame.MINUTE_1)
             stand_in.trouble.rate, stand_in.trouble.seed = rate, seed
-            return await all_candles(source, instrument, series, window)
+            if not rate:
+                return await all_candles(source, instrument, series, window)
+            # In hours, so that venues of long pages are asked often enough to fail.
+            hours = Grid(TimeFrame.HOUR_1).opens(window)
+            pieces = [TimeRange(each, min(each + HOUR, window.end)) for each in hours]
+            return [
+                page
+                for each in pieces
+                for page in await all_candles(source, instrument, series, each)
+            ]
 
     return stand_in, asyncio.run(main())
 
