@@ -41,6 +41,8 @@ class Access(Enum):
     READ = "read"
     ESTIMATES = "estimates"
     """Writing without waiting for the disk: for what may be lost in a power cut."""
+    CACHE = "cache"
+    """Writing what can be made again: the newest commits may be lost in a power cut, no more."""
 
 
 class Database:
@@ -78,10 +80,10 @@ class Database:
                     # Estimates have no reader that matters; one descriptor is enough.
                     self._reader = (
                         self._connect(apsw.SQLITE_OPEN_READWRITE)
-                        if access is Access.WRITE
+                        if access is not Access.ESTIMATES
                         else self._writer
                     )
-                    if access is Access.WRITE:
+                    if access is not Access.ESTIMATES:
                         self._reader.execute("pragma query_only = on")
             except BaseException:
                 self.close()
@@ -193,7 +195,8 @@ class Database:
             _turn_to_wal(connection)
             connection.execute(f"pragma journal_size_limit = {_JOURNAL_LIMIT}")
             durable = self.access is Access.WRITE
-            connection.execute(f"pragma synchronous = {'full' if durable else 'off'}")
+            level = {Access.WRITE: "full", Access.CACHE: "normal"}.get(self.access, "off")
+            connection.execute(f"pragma synchronous = {level}")
             if durable and sys.platform == "darwin":
                 connection.execute("pragma fullfsync = on")
                 connection.execute("pragma checkpoint_fullfsync = on")

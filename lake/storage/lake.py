@@ -21,6 +21,7 @@ from lake.storage.catalog import Catalog
 from lake.storage.change import CommitResult, PartitionCommit
 from lake.storage.commit import commit
 from lake.storage.connection import Access, Database
+from lake.storage.hot import Hot
 from lake.storage.jobs import Jobs
 from lake.storage.migrations import migrate
 from lake.storage.parquet import StoredFile
@@ -54,6 +55,7 @@ class Storage:
         catalog: Series, files, coverage, instruments.
         jobs: Jobs and leases.
         rates: The rate budget shared by the lake's processes.
+        hot: The newest rows of each series, for look-ups at once.
         sizes: How much of a file is handled at a time.
     """
 
@@ -80,6 +82,7 @@ class Storage:
         self.catalog = Catalog(database, clock)
         self.jobs = Jobs(database, clock)
         self.rates = RateLedger(root / files.RATES)
+        self.hot = Hot(self)
         self._snapshots = Snapshots(database)
         self._turns = [threading.Lock() for _ in range(_TURNS)]
 
@@ -213,6 +216,7 @@ class Storage:
 
     def close(self) -> None:
         """Close every file. Closing twice does no harm."""
+        self.hot.close()
         self._snapshots.close()
         self.rates.close()
         self.database.close()

@@ -36,6 +36,9 @@ SLICED_POINTS = ("slice.told",)
 """Passed as well, after ``temporary.created``, by commits that are merged slice by slice; these
 reach ``temporary.grown`` for every row group, and ``commit.merged`` before all of it."""
 
+HOT_POINTS = ("hot.begun", "hot.written", "hot.committed")
+"""Passed after ``publish.committed``, where the newest rows are copied to ``hot.sqlite``."""
+
 Hook = Callable[[str], None]
 
 _hook: Hook | None = None

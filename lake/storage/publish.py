@@ -27,6 +27,7 @@ from lake.storage.change import Base, CommitResult, Overtaken, PartitionCommit, 
 from lake.storage.columns import micros
 from lake.storage.connection import Transaction
 from lake.storage.footer import Footer
+from lake.storage.hot import Published
 from lake.storage.jobs import hold, require_token
 from lake.storage.merge import Merged
 from lake.storage.points import reached
@@ -109,6 +110,7 @@ class Publication:
         """None where the slices come to what the file holds already."""
         tally = Tally(RowScan(self.change.partition))
         order = OrderScan(self.spec)
+        last: pa.Table | None = None
         try:
             with disk.storage_errors(f"creating {self.path.parent}"):
                 disk.make_folders(self.path.parent)
@@ -122,6 +124,7 @@ class Publication:
                         told_at = self.storage.clock()
                     tally.count(merged)
                     writer.append(merged.rows)
+                    last = merged.rows
                     if checks_keys:
                         order.feed(merged.rows)
                 if tally.alters:
@@ -137,6 +140,16 @@ class Publication:
             self._withdraw()
             raise
         reached("publish.committed")
+        is_all = last is not None and last.num_rows == footer.rows
+        self.storage.hot.published(
+            Published(
+                self.change.partition,
+                (self.base.generation, self.base.sha256),
+                (footer.generation, written.sha256),
+                rows=last if is_all else None,
+                added=None if tally.changed or tally.removed else tally.added,
+            )
+        )
         return CommitResult(
             rows_added=tally.added,
             rows_changed=tally.changed,
