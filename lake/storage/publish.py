@@ -16,6 +16,7 @@ import pyarrow as pa
 from lake.domain.coverage import Coverage, overlay
 from lake.domain.coverage import merge as joined
 from lake.domain.jobs import Lease
+from lake.domain.ranges import subtract
 from lake.domain.rows import Note
 from lake.domain.schemas import RowSpec
 from lake.domain.times import to_us
@@ -114,7 +115,9 @@ class Publication:
         try:
             with disk.storage_errors(f"creating {self.path.parent}"):
                 disk.make_folders(self.path.parent)
-            with PartitionWriter(self.temporary, self.spec, self.storage.sizes) as writer:
+            with PartitionWriter(
+                self.temporary, self.spec, self.storage.sizes, is_finished=self._is_finished
+            ) as writer:
                 told_at = self.storage.clock()
                 for merged in slices:
                     # A day of trades takes seconds: nobody is to take us for dead meanwhile.
@@ -158,6 +161,14 @@ class Publication:
             bytes=written.bytes,
             generation=footer.generation,
         )
+
+    @property
+    def _is_finished(self) -> bool:
+        """Whether all of the partition is promised to be there once this is published."""
+        promised = (
+            each.range for each in _overlaid(self.base.coverage, self.claims) if each.promises
+        )
+        return not subtract([self.change.partition.range], promised)
 
     def _require_unique(self, order: OrderScan, rows: int) -> None:
         unique = order.is_unique

@@ -1,7 +1,6 @@
 """Writes the lake's Parquet files: row group by row group, whatever their size.
 
-Decides the settings of every data type; ``bench_storage.py`` and ``bench_settings.py`` in
-``tests/benchmarks`` measure them.
+How columns are encoded is decided in :mod:`lake.storage.settings`.
 """
 
 from __future__ import annotations
@@ -17,17 +16,12 @@ from typing import Any, Self, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lake.domain.identifiers import DataType
 from lake.domain.schemas import RowSpec
 from lake.storage import disk
 from lake.storage.footer import KEY, Footer
 from lake.storage.parquet import Written
 from lake.storage.points import reached
-
-_ZSTD_LEVEL = 3
-# Books repeat their levels: 12 % smaller than level 3, and there are few rows to write.
-_ZSTD_LEVELS = {DataType.ORDERBOOK: 6}
-_DICTIONARY_TEXTS = {"side"}
+from lake.storage.settings import writer_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +53,30 @@ DEFAULT_SIZES = Sizes()
 class PartitionWriter:
     """A new file: rows are appended, then it is finished; on an error it is gone again.
 
+    Args:
+        path: Where; there must be nothing yet.
+        spec: What the rows are.
+        sizes: How many are written at a time.
+        is_finished: Whether nobody expects the file to be written again: then it is worth the
+            work of compressing it well.
+
     Raises:
         StorageError: The disk failed.
     """
 
-    def __init__(self, path: Path, spec: RowSpec, sizes: Sizes = DEFAULT_SIZES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        spec: RowSpec,
+        sizes: Sizes = DEFAULT_SIZES,
+        *,
+        is_finished: bool = False,
+    ) -> None:
         self._path = path
+        self._spec = spec
         self._sizes = sizes
+        self._is_finished = is_finished
+        self._writer: pq.ParquetWriter | None = None
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         with disk.storage_errors(f"writing {path}"):
@@ -73,7 +84,6 @@ class PartitionWriter:
             try:
                 reached("temporary.created")
                 self._sink = _Sink(self._descriptor)
-                self._writer = _writer(self._sink, spec)
             except BaseException:
                 os.close(self._descriptor)
                 path.unlink(missing_ok=True)
@@ -94,7 +104,8 @@ class PartitionWriter:
                 # Arrow writes a footer when it is closed, come what may: nowhere.
                 self._sink.closed = True
                 with suppress(pa.ArrowException, OSError, ValueError):
-                    self._writer.close()
+                    if self._writer is not None:
+                        self._writer.close()
         finally:
             os.close(self._descriptor)
             if error is not None or not finished:
@@ -111,15 +122,15 @@ class PartitionWriter:
             return
         waiting = pa.concat_tables(self._pending)
         whole = self._pending_rows - self._pending_rows % group
-        self._write(waiting.slice(0, whole), group)
+        self._write(waiting.slice(0, whole), group, is_all=False)
         self._pending_rows -= whole
         self._pending = [waiting.slice(whole)] if self._pending_rows else []
 
     def finish(self, footer: Footer) -> Written:
         """Write what is left and *footer*, and force all of it onto the disk."""
-        if self._pending:
-            waiting = pa.concat_tables(self._pending)
-            self._write(waiting, self._sizes.rows_at_a_time(waiting))
+        waiting = pa.concat_tables([self._spec.schema.empty_table(), *self._pending])
+        self._write(waiting, self._sizes.rows_at_a_time(waiting), is_all=self._writer is None)
+        assert self._writer is not None
         with disk.storage_errors(f"writing {self._path}"):
             self._writer.add_key_value_metadata({KEY: footer.to_json()})
             self._writer.close()
@@ -129,8 +140,16 @@ class PartitionWriter:
         self._sink.closed = True
         return Written(self._sink.position, self._sink.digest.hexdigest())
 
-    def _write(self, rows: pa.Table, group: int) -> None:
+    def _write(self, rows: pa.Table, group: int, *, is_all: bool) -> None:
         with disk.storage_errors(f"writing {self._path}"):
+            if self._writer is None:
+                options = writer_options(
+                    self._spec,
+                    rows.slice(0, group),
+                    is_all=is_all and rows.num_rows <= group,
+                    is_finished=self._is_finished,
+                )
+                self._writer = pq.ParquetWriter(cast(Any, self._sink), self._spec.schema, **options)
             for first in range(0, rows.num_rows, group):
                 self._writer.write_table(rows.slice(first, group), row_group_size=group)
                 reached("temporary.grown")
@@ -173,49 +192,3 @@ class _Sink:
 
     def seekable(self) -> bool:
         return False
-
-
-def _writer(sink: _Sink, spec: RowSpec) -> pq.ParquetWriter:
-    return pq.ParquetWriter(
-        cast(Any, sink),
-        spec.schema,
-        compression="zstd",
-        compression_level=_ZSTD_LEVELS.get(spec.data_type, _ZSTD_LEVEL),
-        use_dictionary=dictionary_columns(spec) or False,
-        column_encoding=encodings(spec),
-        write_page_checksum=True,
-        # Types and field ids are in Parquet's own schema; Arrow's copy would only add bytes.
-        store_schema=False,
-    )
-
-
-def dictionary_columns(spec: RowSpec) -> list[str]:
-    """Text of few values, and the lists of a book: one snapshot repeats most of the last.
-
-    A list goes by the path of its leaf; its own name would be ignored without a word, which
-    costs a quarter of the size.
-    """
-    return [
-        f"{field.name}.list.{field.type.value_field.name}" if _is_list(field) else field.name
-        for field in spec.schema
-        if _is_list(field) or field.name in _DICTIONARY_TEXTS
-    ]
-
-
-def encodings(spec: RowSpec) -> dict[str, str]:
-    """Of the columns without a dictionary (facts/performance.md, section 2)."""
-    chosen: dict[str, str] = {}
-    for field in spec.schema:
-        if field.name in _DICTIONARY_TEXTS or _is_list(field):
-            continue
-        if pa.types.is_floating(field.type):
-            chosen[field.name] = "PLAIN"
-        elif pa.types.is_string(field.type):
-            chosen[field.name] = "DELTA_BYTE_ARRAY"
-        else:
-            chosen[field.name] = "DELTA_BINARY_PACKED"
-    return chosen
-
-
-def _is_list(field: pa.Field) -> bool:
-    return bool(pa.types.is_list(field.type))

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lake.domain.schemas import ORDERBOOK, TRADES, RowSpec
-from lake.storage.writing import dictionary_columns, encodings
+from lake.storage.settings import dictionary_columns, encodings
 
 START_US = 1_704_067_200_000_000
 

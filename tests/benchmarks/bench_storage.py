@@ -36,7 +36,7 @@ from lake.domain.schemas import OHLCV
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import epoch_us, to_us
 from lake.storage.lake import PartitionCommit, Storage
-from lake.storage.writing import encodings
+from lake.storage.settings import encodings
 
 TAG = SourceTag("ccxt", 20)
 MINUTE_US = 60_000_000
