@@ -51,13 +51,9 @@ class Taken:
 
 def runs_of(taken: Sequence[Taken]) -> list[TimeRange]:
     """The spans in which no snapshot was missed, ascending and joined."""
-    return union(
-        TimeRange(
-            each.ts if each.after is None else min(each.after, each.ts), each.ts + MICROSECOND
-        )
-        for each in taken
-        if each.page.rows.num_rows
-    )
+    moments = [(each.ts, each.after or each.ts) for each in taken if each.page.rows.num_rows]
+    # A venue's own times may go back now and then.
+    return union(TimeRange(min(pair), max(pair) + MICROSECOND) for pair in moments)
 
 
 @dataclass(slots=True)

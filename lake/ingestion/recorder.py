@@ -92,7 +92,7 @@ class Recorder:
             finally:
                 # A task that broke must not take with it what the others have.
                 writer.cancel()
-                await self._write(source, plan)
+                await self._write_the_rest(source, plan)
         except BaseException:
             for job in jobs:
                 self._end(job, JobState.CANCELLED, "stopped at once")
@@ -213,7 +213,10 @@ class Recorder:
             async with self._gates.requests:
                 if self._gates.stop.is_set():
                     return
-                page = await self._unless_stopped(source.book(job.instrument, plan.recording.depth))
+                page = await self._in_time(
+                    source.book(job.instrument, plan.recording.depth),
+                    max(plan.recording.every, plan.recording.patience).total_seconds(),
+                )
         except InvalidRequest as error:
             job.failure = error
             return
@@ -236,15 +239,23 @@ class Recorder:
         )
         self._emit(BudgetState(plan.recording.venue, source.budget_share))
 
-    async def _unless_stopped(self, asking: Coroutine[Any, Any, Page]) -> Page | None:
-        """What is asked for, or None where the recording is stopped and it takes long."""
+    async def _in_time(self, asking: Coroutine[Any, Any, Page], limit_s: float) -> Page | None:
+        """What is asked for, or None where the recording is stopped before it comes.
+
+        Raises:
+            SourceError: It could not be had within *limit_s*.
+        """
         task = asyncio.ensure_future(asking)
         stop = asyncio.ensure_future(self._gates.stop.wait())
         try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
+            await asyncio.wait({task, stop}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done() and not task.done():
                 await asyncio.wait({task}, timeout=_GRACE_S)
-            return task.result() if task.done() else None
+            if task.done():
+                return task.result()
+            if stop.done():
+                return None
+            raise SourceError(f"No book could be had within {limit_s:g} s.", retryable=True)
         finally:
             for each in (task, stop):
                 each.cancel()
@@ -296,6 +307,12 @@ class Recorder:
                     if plan.ticks is None:
                         await asyncio.to_thread(self._reach, job)
             self._slowest_s = time.monotonic() - began
+
+    async def _write_the_rest(self, source: CcxtSource, plan: RecordingPlan) -> None:
+        """Store all that waits; a job whose snapshots cannot be stored has failed."""
+        await self._write(source, plan)
+        while any(job.waiting and job.failure is None for job in self._jobs):
+            await self._write(source, plan)
 
     def _reach(self, job: BookJob) -> None:
         """Let the job's range, which nobody named an end of, reach to now."""

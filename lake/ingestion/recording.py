@@ -25,13 +25,22 @@ _SHORTEST = timedelta(milliseconds=100)
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a user wants recorded. ``duration`` None goes on until it is stopped."""
+    """What a user wants recorded.
+
+    Attributes:
+        every: Between two snapshots, which are due at its multiples of the clock.
+        duration: None goes on until it is stopped.
+        depth: Levels of each side.
+        patience: How long one snapshot may take, or *every* where that is longer: a book that
+            was asked for again and again is not that of the moment it was due at.
+    """
 
     venue: Venue
     instruments: tuple[str, ...]
     every: timedelta
     duration: timedelta | None
     depth: int
+    patience: timedelta = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
