@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from lake.domain.partitions import Partition
+from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, SeriesNotFound, StorageError
 from lake.store import HistoricalDataStore
 from tests.warehouse.lake_kit import hour, make_lake, series, write
@@ -113,3 +114,67 @@ def test_a_new_lake_is_made(tmp_path: Path) -> None:
 
     assert asyncio.run(use()) == 0
     assert (tmp_path / "fresh" / "lake.json").is_file()
+
+
+def test_the_newest_rows_come_from_hot_and_from_the_files_alike(data: Path) -> None:
+    """The first question may go to the files; the next one is answered from hot."""
+
+    async def ask() -> list[pl.DataFrame]:
+        async with HistoricalDataStore(data) as store:
+            first = await store.get_ohlcv_data(BTC.instrument_id, BTC.venue, TimeFrame.HOUR_1, 3)
+            await asyncio.to_thread(store.storage.hot.refresh, BTC)
+            assert store.storage.hot.is_current(BTC)
+            second = await store.get_ohlcv_data("BTCUSDT.BINANCE", timeframe="1h", limit=3)
+            more = await store.get_ohlcv_data("BTCUSDT.BINANCE", timeframe="1h", limit=1_500)
+            return [first, second, more, store.read(BTC)]
+
+    first, second, more, whole = asyncio.run(ask())
+
+    assert first.equals(whole.tail(3))
+    assert second.equals(first)
+    assert second.schema == whole.schema
+    assert more.equals(whole)
+
+
+def test_a_range_of_the_newest_rows(data: Path) -> None:
+    east = timezone(timedelta(hours=5))
+
+    async def ask() -> pl.DataFrame:
+        async with HistoricalDataStore(data) as store:
+            return await store.get_ohlcv_data(
+                "BTCUSDT.BINANCE",
+                timeframe="1h",
+                limit=2,
+                start_time=datetime(2024, 1, 1, 5, tzinfo=east),
+                end_time=hour(9),
+            )
+
+    assert asyncio.run(ask())["ts"].to_list() == [hour(7), hour(8)]
+
+
+def test_what_cannot_be_asked_is_refused(data: Path) -> None:
+    async def ask() -> None:
+        async with HistoricalDataStore(data) as store:
+            with pytest.raises(InvalidRequest, match="does not trade at KRAKEN"):
+                await store.get_ohlcv_data("BTCUSDT.BINANCE", "KRAKEN")
+            with pytest.raises(InvalidRequest, match="limit=0"):
+                await store.get_ohlcv_data("BTCUSDT.BINANCE", limit=0)
+            for get in (store.get_trade_data, store.get_orderbook_data):
+                with pytest.raises(SeriesNotFound, match=r"Near: BTCUSDT\.BINANCE ohlcv"):
+                    await get("BTCUSDT.BINANCE")
+            with pytest.raises(SeriesNotFound):
+                await store.get_funding_rate_data("BTCUSDT-PERP.BINANCEUSDM")
+
+    asyncio.run(ask())
+
+
+def test_how_many_rows_are_hot_is_said_once_for_all(data: Path) -> None:
+    async def ask() -> int:
+        async with HistoricalDataStore(data, hot_rows=7) as store:
+            await store.get_ohlcv_data("BTCUSDT.BINANCE", limit=2)
+        async with HistoricalDataStore(data) as store:
+            return await asyncio.to_thread(lambda: store.storage.hot.kept)
+
+    assert asyncio.run(ask()) == 7
+    with pytest.raises(InvalidRequest, match="hot_rows=-1"):
+        HistoricalDataStore(data, hot_rows=-1)
