@@ -21,7 +21,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.feather
 
+from lake.domain.coverage import Basis, Claim
 from lake.domain.identifiers import Venue
+from lake.domain.ranges import TimeRange
 from lake.domain.schemas import FUNDING_RATES, OHLCV, ORDERBOOK, TRADES, RowSpec
 from lake.domain.settlements import scheduled_us
 from lake.domain.variants import RefCarry, derive_refs
@@ -309,3 +311,12 @@ def unzipped(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         [member] = archive.infolist()
         return archive.read(member)
+
+
+def whole_minutes(rows: pa.Table) -> Claim:
+    """A promise for all minutes that *rows* touch, as whoever asked for them would have."""
+    first, last = rows["ts"][0].as_py(), rows["ts"][-1].as_py()
+    end = last.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return Claim(
+        TimeRange(first.replace(second=0, microsecond=0), end), Basis.ANSWER, "second answer"
+    )
