@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Page
 from lake.domain.schemas import FUNDING_RATES
 from lake.domain.settlements import HOUR_US, NEAR_US, intervals_us
-from lake.domain.times import DAY_US, SECOND_US, from_us, to_us
+from lake.domain.times import DAY_US, MICROSECOND, SECOND_US, from_us, to_us
 from lake.errors import SourceError
 from lake.sources.answers import Retry
 from lake.sources.capability import Paging
@@ -63,6 +63,7 @@ class FundingWalk:
         paging: Paging = Paging.SPAN,
         cursor_us: int = 1_000,
         seeks: bool = True,
+        longest: timedelta | None = None,
     ) -> None:
         """
         Args:
@@ -77,6 +78,7 @@ class FundingWalk:
             paging: How the venue hands out a span.
             cursor_us: The grain of its bounds of time.
             seeks: Whether a request can name a time.
+            longest: The longest span that one request may name.
         """
         self._reader = FundingReader(
             ask,
@@ -95,6 +97,11 @@ class FundingWalk:
         self._settled_us = to_us(settled)
         self._believed_us = to_us(now) - _LAG_US
         self._spacing_us = HOUR_US
+        self._longest_us: int | None = None
+        if longest is not None:
+            # What is asked for beside a window belongs to the span too.
+            beside_us = 2 * (_AROUND_US + NEAR_US + MOST_ANSWERS * HOUR_US)
+            self._longest_us = max(_SHORTEST_US, longest // MICROSECOND - beside_us)
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Ascending, touching pages over the window, up to where settlements are final.
@@ -105,6 +112,7 @@ class FundingWalk:
         start = self._start_us
         while start < self._end_us:
             span = max(_SHORTEST_US, int(self._page_size * _FILL) * self._spacing_us)
+            span = min(span, self._longest_us or span)
             end = self._end_us if self._is_listed else min(self._end_us, start + span)
             while (found := await self._believed(start, end)) is None:
                 # More settlements than fit: they are closer here than they were.

@@ -164,6 +164,7 @@ class MarketRequests:
                 paging=rows.paging,
                 cursor_us=rows.cursor_us,
                 seeks=rows.seeks,
+                longest=entry.longest_window,
             )
         async with aclosing(walk.pages()) as pages:
             async for page in pages:

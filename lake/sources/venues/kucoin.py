@@ -257,7 +257,8 @@ ENTRIES = (
         rank=50,
         kinds=_CONTRACTS,
         longest_window=timedelta(days=30),
-        rows=RowsEndpoint(_funding, decode_funding, paging=Paging.SPAN),
+        # A span that has more is cut to its newest, so that it is read from its end back.
+        rows=RowsEndpoint(_funding, decode_funding, paging=Paging.BACK),
     ),
     _book_entry(
         _SPOT,
