@@ -230,7 +230,12 @@ class _Transport:
         if status == 200 and parsed == {}:
             # ccxt takes the lack of a code (bybit, okx) for a final refusal.
             raise refused(content, "holds nothing")
-        self.handle_errors(status, reason, url, method, headers, text, parsed, sent, body)
+        try:
+            self.handle_errors(status, reason, url, method, headers, text, parsed, sent, body)
+        except Exception:
+            # Some venues refuse with status 200, and the code says whether it passes.
+            exchanged.text = text[:_KEPT_CHARS]
+            raise
         self.handle_http_status_code(status, reason, url, method, text)
         assert status is not None
         if not 200 <= status < 300:

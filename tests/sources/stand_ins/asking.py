@@ -15,7 +15,7 @@ from lake.sources.budget import MemoryLedger
 from lake.sources.ccxt_source import CcxtSource
 from tests.sources.stand_ins.server import StandIn, serving
 
-PATIENT = Retry(attempts=20, base_s=0.002)
+PATIENT = Retry(attempts=20, base_s=0.002, longest_s=0.05)
 
 
 @asynccontextmanager

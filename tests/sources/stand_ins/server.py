@@ -114,6 +114,7 @@ class StandIn:
         self.clock = Clock(now)
         self.trouble = Trouble()
         self.log: list[Asked] = []
+        self.bugs: list[Exception] = []
 
     def answer(self, asked: Asked) -> Any:
         """The JSON of the true answer, or a ``Refusal``."""
@@ -229,15 +230,18 @@ def _text_of_times(rows: Any, shape: Shape) -> None:
 
 @asynccontextmanager
 async def serving(stand_in: StandIn) -> AsyncIterator[str]:
-    """The stand-in on a free port of loopback; gives its URL."""
+    """The stand-in on a free port of loopback; gives its URL. What it stumbled over is raised."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         text = await request.read()
         sent = json.loads(text) if text else None
         now_us = stand_in.clock.now_us()
-        answer = stand_in.reply(
-            Asked(request.path, dict(request.query), sent, now_us), request.query_string
-        )
+        asked = Asked(request.path, dict(request.query), sent, now_us)
+        try:
+            answer = stand_in.reply(asked, request.query_string)
+        except Exception as error:
+            stand_in.bugs.append(error)
+            return web.Response(status=501)
         headers = {"Date": formatdate(now_us // 1_000_000, usegmt=True)}
         headers["Content-Type"] = answer.content_type or JSON
         headers.update(answer.headers)
@@ -254,6 +258,8 @@ async def serving(stand_in: StandIn) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+        if stand_in.bugs:
+            raise stand_in.bugs[0]
 
 
 async def _broken_off(
