@@ -21,4 +21,6 @@ NOT_TO_BE_HAD: dict[tuple[str, DataType], str] = {
     f"history: {_ARCHIVES}",
     ("KUCOIN", DataType.TRADES): "its public REST gives only the newest 100 of them and no "
     f"history: {_ARCHIVES}",
+    ("KUCOINFUTURES", DataType.TRADES): "its public REST gives only the newest 100 of them and no "
+    f"history: {_ARCHIVES}",
 }

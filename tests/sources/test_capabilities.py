@@ -22,8 +22,9 @@ def test_an_unknown_venue_is_refused_with_near_names_and_no_network() -> None:
     ("venue", "kind", "way_out"),
     [
         ("bybit", DataType.TRADES, "archives"),
-        ("hyperliquid", DataType.TRADES, "record it live"),
+        ("hyperliquid", DataType.TRADES, "archives"),
         ("kucoin", DataType.TRADES, "archives"),
+        ("kucoinfutures", DataType.TRADES, "newest 100.*archives"),
         ("binance", DataType.FUNDING_RATES, "BINANCEUSDM"),
         ("bitso", DataType.ORDERBOOK, "lake sources"),
     ],
