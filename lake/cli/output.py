@@ -25,7 +25,7 @@ _NOUNS = {
     DataType.FUNDING_RATES: ("settlement", "settlements"),
 }
 # Columns that only some data types have.
-_ONLY_WHERE_KNOWN = frozenset({"timeframe", "variant", "missed", "refused"})
+_ONLY_WHERE_KNOWN = frozenset({"timeframe", "variant", "listed_from", "listed_to", "settle"})
 _LARGE = 1e9  # ten digits of what is larger would round cents away
 _INDENT = "    "  # of the second line of a row that does not fit the terminal
 

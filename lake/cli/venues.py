@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -11,7 +12,14 @@ from lake.cli.arguments import DIRECT, HERE, Line, Place, words
 from lake.cli.output import Row, print_rows
 from lake.cli.wanted import limit_text
 from lake.config import DEFAULT_RATE_SHARE
-from lake.domain.identifiers import DataType, Instrument, Venue
+from lake.domain.identifiers import (
+    DataType,
+    Instrument,
+    InstrumentId,
+    InstrumentKind,
+    Venue,
+    expiry_of,
+)
 from lake.errors import InvalidRequest
 
 _SOURCE_COLUMNS = (
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     from lake.config import Settings
     from lake.sources.capability import Capability
     from lake.storage.lake import Storage
+    from lake.storage.records import Listing
 
 
 def sources(
@@ -171,44 +180,62 @@ def instruments(
     venue: Annotated[str, Parameter(name=["--venue", "--exchange"])],
     pattern: Annotated[tuple[str, ...], Parameter(name=["--instrument", "-p"])] = (),
     *,
+    kind: Annotated[str | None, Parameter(name=["--kind"])] = None,
     refresh: bool = False,
     line: Line = DIRECT,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
-    """List the instruments of a venue: our code, ccxt's symbol, the venue's own id.
+    """List the instruments of a venue: names, kind, sizes, and since when and until when listed.
 
-    Read from the lake where it knows them, else asked of the venue.
+    Read from the lake where it knows them, else asked of the venue. Sizes of contracts are in the
+    base asset (linear) or the quote asset (inverse); a listing is known where it was ever seen.
 
     For example:
 
       lake instruments binanceusdm 'BTC*'
 
+      lake instruments okx '*USDT-PERP' --kind linear
+
     Args:
         venue: A ccxt exchange id.
         pattern: Only these: codes, symbols, ids or patterns.
+        kind: Only this kind: spot, linear, inverse or option.
         refresh: Ask the venue even where the lake knows its instruments.
         json: Print one JSON object per instrument.
     """
     from lake.domain.resolve import resolve
 
     where = Venue(venue)
-    listed = _listed(where, place, line, refresh=refresh)
+    chosen_kind = None if kind is None else _kind(kind)
+    listed, listings = _listed(where, place, line, refresh=refresh)
     if pattern:
         chosen = {
             each.code: each for text in words(pattern) for each in resolve(text, where, listed)
         }
         listed = list(chosen.values())
-    rows = [_instrument_row(each) for each in sorted(listed, key=lambda each: each.code)]
-    print_rows(rows, as_json=json, empty=f"{where} lists no instruments")
+    rows = [
+        _instrument_row(each, listings.get(each.id))
+        for each in sorted(listed, key=lambda each: each.code)
+        if chosen_kind is None or each.kind is chosen_kind
+    ]
+    print_rows(rows, as_json=json, empty=f"{where} lists no such instruments")
     return 0
 
 
-def _listed(venue: Venue, place: Place, line: Line, *, refresh: bool) -> list[Instrument]:
-    import tempfile
-    from pathlib import Path
+def _kind(text: str) -> InstrumentKind:
+    try:
+        return InstrumentKind(text.strip().lower())
+    except ValueError:
+        names = ", ".join(each.value for each in InstrumentKind)
+        raise InvalidRequest(f"--kind {text!r} is not known. Use one of: {names}.") from None
 
-    from lake.cli import interrupt
+
+def _listed(
+    venue: Venue, place: Place, line: Line, *, refresh: bool
+) -> tuple[list[Instrument], dict[InstrumentId, Listing]]:
+    """The venue's instruments, and the listings that the lake knows of them."""
+    from lake.cli.fetch import run_in_passing
     from lake.sources.capabilities import capability
     from lake.storage.files import is_lake
     from lake.storage.lake import Storage
@@ -219,15 +246,30 @@ def _listed(venue: Venue, place: Place, line: Line, *, refresh: bool) -> list[In
         with Storage.open(root) as storage:
             known = storage.catalog.instruments(venue)
             if known and not refresh:
-                return known
-            capability(venue, DataType.OHLCV)
-            return interrupt.run(lambda _: _asked(storage, settings, venue))
+                return known, _listings(storage, known)
     capability(venue, DataType.OHLCV)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Storage.open(Path(folder) / "lake", create=True) as storage,
-    ):
-        return interrupt.run(lambda _: _asked(storage, settings, venue))
+
+    async def ask(storage: Storage) -> tuple[list[Instrument], dict[InstrumentId, Listing]]:
+        listed = await _asked(storage, settings, venue)
+        return listed, _listings(storage, listed)
+
+    return run_in_passing(place, ask)
+
+
+def _listings(storage: Storage, instruments: Iterable[Instrument]) -> dict[InstrumentId, Listing]:
+    """The newest listing of each; the first row ever seen where no listing was told."""
+    from lake.storage.records import Listing
+
+    found: dict[InstrumentId, Listing] = {}
+    for info in storage.catalog.series():
+        first = storage.catalog.first_available(info.series)
+        known = found.get(info.series.instrument_id)
+        if first and (known is None or known.listed_from is None or first < known.listed_from):
+            found[info.series.instrument_id] = Listing(first, None, "first row")
+    for each in instruments:
+        if told := storage.catalog.listings(each.id):
+            found[each.id] = told[-1]
+    return found
 
 
 async def _asked(storage: Storage, settings: Settings, venue: Venue) -> list[Instrument]:
@@ -243,7 +285,9 @@ async def _asked(storage: Storage, settings: Settings, venue: Venue) -> list[Ins
     return listed
 
 
-def _instrument_row(each: Instrument) -> Row:
+def _instrument_row(each: Instrument, listing: Listing | None) -> Row:
+    expiry = expiry_of(each.code)
+    expired = None if expiry is None else datetime(expiry.year, expiry.month, expiry.day)
     return {
         "venue": each.venue.name,
         "instrument": each.code,
@@ -257,4 +301,6 @@ def _instrument_row(each: Instrument) -> Row:
         "lot_size": each.lot_size,
         "contract_size": each.contract_size,
         "active": each.active,
+        "listed_from": None if listing is None else listing.listed_from,
+        "listed_to": (None if listing is None else listing.listed_to) or expired,
     }
