@@ -70,9 +70,9 @@ def holes_us(moments: Sequence[int]) -> list[Hole]:
 
     A spacing is a hole and not an interval where it is wider than what the three spacings
     before it and the three after it show, and does not come three times in a row: venues that
-    change their interval keep to the new one. How many are missing follows from the wider of
-    the intervals on both sides, so it is the least that can be. Two settlements alone, and
-    spacings that grow wider for good, hold none.
+    change their interval keep to the new one. At both ends it has to be wider than all three.
+    How many are missing follows from the wider of the intervals on both sides, so it is the
+    least that can be. Two settlements alone, and spacings that grow wider for good, hold none.
 
     Args:
         moments: Scheduled moments in microseconds, strictly ascending.
@@ -83,8 +83,8 @@ def holes_us(moments: Sequence[int]) -> list[Hole]:
     found = []
     for at, here in enumerate(spacing):
         sides = (spacing[max(0, at - _NEIGHBOURS) : at], spacing[at + 1 : at + 1 + _NEIGHBOURS])
-        around = [min(side) for side in sides if side]
-        interval = max(around)
+        # At an end there is nothing on the other side that could deny a change of the interval.
+        interval = max(min(side) for side in sides) if all(sides) else max(sides[0] + sides[1])
         missing = (2 * here + interval) // (2 * interval) - 1
         if missing > 0 and not _is_kept_to(spacing, at):
             start = moments[at] + interval

@@ -6,7 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from lake.domain.settlements import HOUR_US, intervals_us, scheduled_us
+from lake.domain.settlements import (
+    HOUR_US,
+    first_interval_us,
+    holes_us,
+    intervals_us,
+    last_interval_us,
+    scheduled_us,
+)
 from lake.domain.times import from_us, to_us
 
 NOON = datetime(2024, 1, 1, 12)
@@ -52,3 +59,59 @@ def test_intervals_follow_from_the_settlements_around(
     found = intervals_us([each * HOUR_US for each in hours])
 
     assert [None if each is None else each // HOUR_US for each in found] == expected
+
+
+def settlements(*hours: int) -> list[int]:
+    return [hour * HOUR_US for hour in hours]
+
+
+def missing(*hours: int) -> list[tuple[int, int, int]]:
+    """First hour missing, hour of the next settlement, how many."""
+    return [
+        (hole.start_us // HOUR_US, hole.end_us // HOUR_US, hole.missing)
+        for hole in holes_us(settlements(*hours))
+    ]
+
+
+def test_an_interval_that_changes_leaves_no_hole() -> None:
+    """8h, 4h, 1h and back to 8h: nothing is assumed about how often a venue settles."""
+    eights, fours, ones = range(0, 49, 8), range(52, 73, 4), range(73, 85)
+
+    assert missing(*eights, *fours, *ones, *range(92, 140, 8)) == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [
+        ((0, 8, 16, 32, 40, 48), [(24, 32, 1)]),
+        ((0, 8, 16, 40, 64, 72, 80), [(24, 40, 2), (48, 64, 2)]),
+        ((0, 8, 16, 40, 44, 48, 52), [(24, 40, 2)]),
+        ((0, 1, 2, 9, 10, 11), [(3, 9, 6)]),
+        # One at either end of what is held: seen once, a wider spacing is no interval.
+        ((0, 24, 32, 40), [(8, 24, 2)]),
+        ((0, 8, 16, 40), [(24, 40, 2)]),
+        # Two settlements alone, and an extra one in between, tell of no hole.
+        ((0, 24), []),
+        ((0, 8, 24), [(16, 24, 1)]),
+        ((0, 8, 16, 20, 24, 32, 40), []),
+    ],
+)
+def test_a_spacing_wider_than_those_around_it_is_a_hole(
+    hours: tuple[int, ...], expected: list[tuple[int, int, int]]
+) -> None:
+    """As many are missing as the wider of the intervals on both sides leaves room for."""
+    assert missing(*hours) == expected
+
+
+def test_an_interval_that_is_kept_to_is_no_row_of_holes() -> None:
+    """Three times in a row 8h between 4h: the venue changed its mind and changed it back."""
+    assert missing(0, 4, 8, 16, 24, 32, 36, 40) == []
+    assert missing(0, 4, 8, 16, 24, 28, 32) == [(12, 16, 1), (20, 24, 1)]
+
+
+def test_the_interval_at_each_end_looks_past_holes() -> None:
+    moments = settlements(0, 24, 32, 40, 44, 48, 52, 72)
+
+    assert first_interval_us(moments) == 8 * HOUR_US
+    assert last_interval_us(moments) == 4 * HOUR_US
+    assert first_interval_us(moments[:1]) is last_interval_us([]) is None
