@@ -137,6 +137,7 @@ def test_books_are_recorded_and_what_was_missed_is_told(fetch: Run, run: Run) ->
         fetch("backfill", "binance", "BTCUSDT", "--type", "orderbook", *SHORT, "--json")
     )
     jobs = rows(run("jobs", "--data", LAKE, "--json"))
+    retried = run("jobs", "retry", jobs[0]["job_id"], "--data", LAKE)
 
     assert finished.code == 0
     assert (
