@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -123,6 +123,25 @@ def test_forty_percent_faults_end_equal_to_the_truth(name: str, seed: int) -> No
 @pytest.mark.parametrize("name", TAPES)
 def test_forty_percent_faults_end_equal_to_the_truth_often(name: str, seed: int) -> None:
     trades_come_back(name, rate=0.4, seed=seed)
+
+
+def test_trades_of_kraken_whose_times_are_rounded_up_are_found_again() -> None:
+    """A cursor is cut at whole seconds, and each of these came 40 ns before one.
+
+    Their times say the second itself, since doubles hold no nanoseconds.
+    """
+    sharp = [
+        replace(each, ts_ms=TRADES[0].ts_ms // 1_000 * 1_000 + at // 3 * 1_000)
+        for at, each in enumerate(TRADES[:3_000])
+    ]
+    stand_in = Kraken(NOW, trades=sharp, early_ns=40)
+    window = TimeRange(from_us(sharp[0].ts_ms * 1_000), from_us(sharp[-1].ts_ms * 1_000))
+
+    pages = fetched(stand_in, "BTCUSD", DataType.TRADES, window, 0.0, 0)
+
+    rows = rows_of(pages)
+    assert rows["trade_id"].to_pylist() == list(range(1, 2_998))
+    assert rows["ts"].to_pylist()[-1] == window.end - timedelta(seconds=1)
 
 
 def test_trades_of_kraken_from_before_it_gave_ids_are_refused() -> None:

@@ -41,13 +41,18 @@ class Kraken(StandIn):
         trades: list[Trade] | None = None,
         book: Book | None = None,
         without_ids: int = 0,
+        early_ns: int = 0,
     ) -> None:
-        """*candles* by minutes; the first *without_ids* trades are as the venue gave them once."""
+        """*candles* by minutes; the first *without_ids* trades are as the venue gave them once.
+
+        Trades came *early_ns* before the times that the truth says.
+        """
         super().__init__(now)
         self._candles = candles or {}
         self._trades = trades or []
         self._book = book
         self._without_ids = without_ids
+        self._early_ns = early_ns
 
     def answer(self, asked: Asked) -> Any:
         name = asked.path.rpartition("/")[2]
@@ -77,15 +82,18 @@ class Kraken(StandIn):
         past = [each for each in self._trades if each.ts_ms * 1_000 <= asked.now_us]
         if "since" in asked.query:
             since = int(asked.query["since"])
-            rows = [each for each in past if each.ts_ms * 1_000_000 > since][:count]
+            rows = [each for each in past if self._ns(each) > since][:count]
         else:
             since, rows = 0, past[-count:]
-        last = rows[-1].ts_ms * 1_000_000 if rows else since
+        last = self._ns(rows[-1]) if rows else since
         return _result({PAIR: [self._trade(each) for each in rows], "last": str(last)})
+
+    def _ns(self, each: Trade) -> int:
+        return each.ts_ms * 1_000_000 - self._early_ns
 
     def _trade(self, each: Trade) -> list[Any]:
         row = [
-            f"{each.price:.5f}", f"{each.units * COIN_PART:.8f}", each.ts_ms / 1_000,
+            f"{each.price:.5f}", f"{each.units * COIN_PART:.8f}", self._ns(each) / 1e9,
             "b" if each.bought else "s", "l", "",
         ]  # fmt: skip
         return row if each.number <= self._without_ids else [*row, each.number]
