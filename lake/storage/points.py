@@ -39,6 +39,14 @@ reach ``temporary.grown`` for every row group, and ``commit.merged`` before all 
 HOT_POINTS = ("hot.begun", "hot.written", "hot.committed")
 """Passed after ``publish.committed``, where the newest rows are copied to ``hot.sqlite``."""
 
+RETENTION_POINTS = (
+    "retention.begun",
+    "retention.recorded",
+    "retention.committed",
+    "retention.unlinked",
+)
+"""Passed where files are taken out of the lake, the last for each of them."""
+
 Hook = Callable[[str], None]
 
 _hook: Hook | None = None

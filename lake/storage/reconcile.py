@@ -25,6 +25,7 @@ from lake.storage.recording import (
     record,
     set_aside,
 )
+from lake.storage.removals import unlink_if_removed, unlink_removed
 from lake.storage.scan import RowScan
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def reconcile(storage: Storage) -> int:
     dead = [row[0] for row in storage.database.read(_INTENTS) if _is_dead(storage, row)]
     for commit_id in dead:
         _settle(storage, commit_id)
+    unlink_removed(storage)
     return len(dead)
 
 
@@ -94,6 +96,8 @@ def take_away(transaction: Transaction, storage: Storage, partition: Partition, 
 def catch_up(transaction: Transaction, storage: Storage, partition: Partition) -> bool:
     """As :func:`roll_forward`, inside a write transaction that is already open."""
     path = storage.parquet / partition.path
+    if unlink_if_removed(transaction, storage, partition):
+        return False
     footer = parquet.read_footer(path)
     known = transaction.row("select generation from partitions where path = ?", (partition.path,))
     if footer is None or (known is not None and footer.generation <= known[0]):
