@@ -28,8 +28,8 @@ from tests.box import BoxServer
 START = datetime(2022, 1, 1)
 DAYS = 2 * 365
 NAMES = universe(10)
-# A minute's weight brings 1.5 million trades: two days of these are five million.
-TRADED, TRADE_DAYS, TRADE_RATE = universe(4), 2, 8.0
+# A minute's weight brings 1.5 million trades: two days of these are eight million.
+TRADED, TRADE_DAYS, TRADE_RATE = universe(4), 2, 24.0
 
 
 def backfill(url: str, lake: Path, names: list[str], kind: str) -> subprocess.Popen[bytes]:
