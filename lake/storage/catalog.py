@@ -30,6 +30,7 @@ from lake.storage.records import (
     FirstAvailable,
     PartitionInfo,
     Revision,
+    RevisionFile,
     SeriesInfo,
     coverage_of,
     moment_or_none,
@@ -232,8 +233,38 @@ class Catalog(Instruments):
         )
         return [Rejected(moment_or_none(ts), reason, raw) for ts, reason, raw in rows]
 
+    def revision_files(self, series: Series | None = None) -> list[RevisionFile]:
+        """The files of rows that were changed or taken out many at a time, oldest first."""
+        where = "" if series is None else f"and series_id = ({_SERIES_ID}) "
+        rows = self._database.read(
+            "select path, partition_path, generation, rows, min_ts, max_ts, bytes, sha256, why, "
+            f"job_id, revised_at from revision_files where pending = 0 {where}"
+            "order by revised_at, path",
+            {} if series is None else series_key(series),
+        )
+        return [
+            RevisionFile(
+                path=path,
+                partition=Partition.from_path(partition),
+                generation=generation,
+                rows=count,
+                min_ts=moment_or_none(low),
+                max_ts=moment_or_none(high),
+                bytes=size,
+                sha256=sha256,
+                why=why,
+                job_id=job_id,
+                at=from_us(at),
+            )
+            for (path, partition, generation, count, low, high, size, sha256, *rest) in rows
+            for why, job_id, at in [rest]
+        ]
+
     def revisions(self, series: Series) -> list[Revision]:
-        """The rows that were changed or taken out, as they were before, oldest first."""
+        """The rows that were changed or taken out, as they were before, oldest first.
+
+        Those that changed many at a time are in files: :meth:`revision_files`.
+        """
         rows = self._database.read(
             "select ts, key, generation, old_row, why, job_id, revised_at from revisions "
             f"where series_id = ({_SERIES_ID}) and pending = 0 "

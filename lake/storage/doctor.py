@@ -16,7 +16,7 @@ from lake.domain.partitions import Partition
 from lake.domain.schemas import ROW_SPECS
 from lake.domain.times import to_us
 from lake.errors import InvalidRequest, ReadOnlyLake, SchemaMismatch
-from lake.storage import parquet
+from lake.storage import parquet, revisions
 from lake.storage.columns import require_rows
 from lake.storage.parquet import DamagedFile
 from lake.storage.rebuild import parquet_files
@@ -80,6 +80,7 @@ def examine(storage: Storage, *, deep: bool = False, repair: bool = False) -> li
         *_intents(storage, repair=repair),
         *_held_files(storage, deep=deep, repair=repair),
         *_other_files(storage, repair=repair),
+        *_old_rows(storage, deep=deep),
     ]
 
 
@@ -261,6 +262,18 @@ def _other_files(storage: Storage, *, repair: bool) -> Iterator[Finding]:
             "`lake doctor --repair` takes it in.",
             repaired=repair,
         )
+
+
+def _old_rows(storage: Storage, *, deep: bool) -> Iterator[Finding]:
+    for each in storage.catalog.revision_files():
+        if (what := revisions.damage(storage, each, deep=deep)) is not None:
+            yield Finding(
+                "warning",
+                f"old rows of generation {each.generation}: {what}",
+                each.path,
+                "The data are whole; what they were before is lost. Put the file back from a "
+                "backup.",
+            )
 
 
 def _stranger(storage: Storage, relative: str, why: str, *, repair: bool) -> Finding:

@@ -20,6 +20,7 @@ CATALOG = "catalog.sqlite"
 RATES = "rates.sqlite"
 PARQUET = "parquet"
 QUARANTINE = "quarantine"
+REVISIONS = "revisions"
 REBUILDING = ".rebuilding"
 FORMAT = 1
 """Raised when the meaning of files outside the catalog changes."""

@@ -47,6 +47,10 @@ RETENTION_POINTS = (
 )
 """Passed where files are taken out of the lake, the last for each of them."""
 
+REVISION_POINTS = ("revision.created", "revision.written", "revision.told")
+"""Passed as well by commits that change so many rows that the old ones go into a file: the first
+with the first rows, the others between ``temporary.synced`` and ``publish.begun``."""
+
 Hook = Callable[[str], None]
 
 _hook: Hook | None = None

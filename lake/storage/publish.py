@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,6 @@ from lake.storage import coverage as stored_coverage
 from lake.storage import disk, parquet
 from lake.storage.catalog import series_id_of
 from lake.storage.change import Base, CommitResult, Overtaken, PartitionCommit, Tally
-from lake.storage.columns import micros
 from lake.storage.connection import Transaction
 from lake.storage.footer import Footer
 from lake.storage.hot import Published
@@ -34,6 +32,7 @@ from lake.storage.merge import Merged
 from lake.storage.points import reached
 from lake.storage.recording import forget_intent, record
 from lake.storage.records import moment_or_none, us_or_none
+from lake.storage.revisions import OldRows, Revising
 from lake.storage.scan import OrderScan, RowScan, keys_are_unique
 from lake.storage.writing import PartitionWriter
 
@@ -56,6 +55,19 @@ class Publication:
     claims: list[Coverage]
     now: datetime
     commit_id: str = field(default_factory=lambda: uuid4().hex)
+    old_rows: OldRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        how = "merged" if self.change.replace is None else "replaced"
+        revising = Revising(
+            self.change.partition,
+            self.base.footer,
+            self.commit_id,
+            self.lease.job_id,
+            f"{how} from {self.change.tag.name}",
+            self.now,
+        )
+        object.__setattr__(self, "old_rows", OldRows(self.storage, revising))
 
     @property
     def path(self) -> Path:
@@ -115,6 +127,7 @@ class Publication:
         try:
             with disk.storage_errors(f"creating {self.path.parent}"):
                 disk.make_folders(self.path.parent)
+            self.old_rows.store()
             with PartitionWriter(
                 self.temporary, self.spec, self.storage.sizes, is_finished=self._is_finished
             ) as writer:
@@ -138,6 +151,7 @@ class Publication:
                 return None
             if checks_keys:
                 self._require_unique(order, tally.scan.rows)
+            self.old_rows.finish()
             self._publish(footer, tally, written)
         except BaseException:
             self._withdraw()
@@ -230,7 +244,7 @@ class Publication:
                     to_us(self.now),
                 ),
             )
-            self._revise(transaction, series_id, old_rows)
+            self.old_rows.tell(transaction, series_id, old_rows)
             # Facts whether or not the rows get there, and the same facts when tried again.
             self._note(transaction, series_id, notes)
             reached("intent.written")
@@ -244,43 +258,10 @@ class Publication:
             if intent is None:
                 raise Overtaken  # taken for dead: revisions of ours would stay behind for ever
             series_id = series_id_of(transaction, self.change.partition.series)
-            self._revise(transaction, series_id, old_rows)
+            self.old_rows.tell(transaction, series_id, old_rows)
             self._note(transaction, series_id, notes)
             reached("slice.told")
-
-    def _revise(self, transaction: Transaction, series_id: int, old: pa.Table | None) -> None:
-        if old is None:
-            return
-        why = (
-            f"merged from {self.change.tag.name}"
-            if self.change.replace is None
-            else f"replaced from {self.change.tag.name}"
-        )
-        moments = micros(old["ts"]).tolist()
-        rows = [
-            {
-                name: to_us(value) if isinstance(value, datetime) else value
-                for name, value in row.items()
-            }
-            for row in old.to_pylist()
-        ]
-        transaction.run_many(
-            "insert or ignore into revisions values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
-            [
-                (
-                    series_id,
-                    moment,
-                    json.dumps([row[name] for name in self.spec.key]),
-                    self.base.generation,
-                    json.dumps(row),
-                    why,
-                    self.lease.job_id,
-                    to_us(self.now),
-                    self.commit_id,
-                )
-                for moment, row in zip(moments, rows, strict=True)
-            ],
-        )
+        self.old_rows.store()
 
     def _publish(self, footer: Footer, tally: Tally, written: parquet.Written) -> None:
         with self.storage.database.writing() as transaction:
@@ -360,8 +341,9 @@ class Publication:
             if on_disk is not None and on_disk.commit_id == self.commit_id:
                 return
             self.temporary.unlink(missing_ok=True)
+            self.old_rows.abandon()
             with self.storage.database.writing() as transaction:
-                forget_intent(transaction, self.commit_id)
+                forget_intent(transaction, self.storage.root, self.commit_id)
 
 
 def _overlaid(old: list[Coverage], claims: Iterable[Coverage]) -> list[Coverage]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lake.domain.partitions import Partition
 from lake.errors import InvalidRequest
+from lake.storage import files, revisions
 from lake.storage.parquet import DamagedFile
 from lake.storage.reconcile import roll_forward
 
@@ -20,7 +22,7 @@ def rebuild(storage: Storage) -> int:
 
     Files that cannot be read are left for ``lake doctor``, which names them. What footers
     cannot tell is gone: jobs, failed ranges, revisions, notes, and claims that came after a
-    file's last change.
+    file's last change. Files of old rows are taken in where their partition has moved on since.
     """
     taken = 0
     for path in parquet_files(storage.parquet):
@@ -28,6 +30,9 @@ def rebuild(storage: Storage) -> int:
             taken += roll_forward(storage, Partition.from_path(path))
         except (InvalidRequest, DamagedFile):
             continue
+    for path in parquet_files(storage.root / files.REVISIONS):
+        with suppress(InvalidRequest, DamagedFile), storage.database.writing() as transaction:
+            revisions.adopt(transaction, storage, f"{files.REVISIONS}/{path}")
     return taken
 
 

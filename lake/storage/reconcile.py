@@ -72,7 +72,7 @@ def _settle(storage: Storage, commit_id: str) -> None:
         except DamagedFile as error:
             take_away(transaction, storage, partition, str(error))
         _forget_if_missing(transaction, storage, partition)
-        forget_intent(transaction, commit_id)
+        forget_intent(transaction, storage.root, commit_id)
         reached("reconcile.recorded")
 
 

@@ -13,6 +13,7 @@ from lake.storage.connection import Transaction
 from lake.storage.footer import Footer
 from lake.storage.parquet import Written
 from lake.storage.records import ranges_to_json, series_key, us_or_none
+from lake.storage.revisions import confirm, take_back
 from lake.storage.spacing import Gaps
 
 
@@ -57,15 +58,16 @@ def record(
             to_us(footer.written_at),
         ),
     )
-    transaction.run(
-        "update revisions set pending = 0 where pending = 1 and commit_id = ?", (footer.commit_id,)
-    )
+    confirm(transaction, footer.commit_id)
     transaction.run("delete from intents where commit_id = ?", (footer.commit_id,))
 
 
-def forget_intent(transaction: Transaction, commit_id: str) -> None:
-    """Drop an intent that came to nothing, and the revisions that it announced."""
-    transaction.run("delete from revisions where pending = 1 and commit_id = ?", (commit_id,))
+def forget_intent(transaction: Transaction, root: Path, commit_id: str) -> None:
+    """Drop an intent that came to nothing, and the revisions that it announced.
+
+    *root* is the lake's.
+    """
+    take_back(transaction, root, commit_id)
     transaction.run("delete from intents where commit_id = ?", (commit_id,))
 
 

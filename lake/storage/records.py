@@ -111,6 +111,26 @@ class Revision:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RevisionFile:
+    """Many rows as they were in *generation* of a partition's file: one Parquet file of them.
+
+    ``path`` is relative to the lake; :func:`lake.storage.revisions.read_revisions` reads it.
+    """
+
+    path: str
+    partition: Partition
+    generation: int
+    rows: int
+    min_ts: datetime | None
+    max_ts: datetime | None
+    bytes: int
+    sha256: str
+    why: str
+    job_id: str
+    at: datetime
+
+
 SERIES_COLUMNS = "series.data_type, series.venue, series.instrument, series.timeframe"
 
 

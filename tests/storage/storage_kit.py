@@ -166,3 +166,15 @@ def random_rows(
             row["ts"] = START + timedelta(seconds=named + late)
         rows.append(row)
     return rows
+
+
+MINUTELY = Series(DataType.OHLCV, InstrumentId("BTCUSDT", Venue("BINANCE")), TimeFrame.MINUTE_1)
+
+
+def minutes(count: int, *, close: float = 100.0) -> tuple[Series, Partition, pa.Table]:
+    """*count* candles of a minute from the start of 2024, with their series and partition."""
+    rows = candles(range(count), close=close)
+    times = pa.array(
+        [to_us(START) + number * 60_000_000 for number in range(count)], pa.int64()
+    ).cast(pa.timestamp("us"))
+    return MINUTELY, Partition(MINUTELY, 2024, 1), rows.set_column(0, OHLCV.schema.field(0), times)
