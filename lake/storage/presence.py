@@ -1,9 +1,10 @@
 """Where a series has its rows, and how many are expected in what it lacks: by data type.
 
 Candles stand on their grid. Settlements and snapshots are expected at the spacing of those
-held. Of trades coverage alone says what is there, and nobody knows how many are not. Files of
-settlements are read (they are small) where the catalog shows that something is missing; those
-of other types never.
+held; who took snapshots says in coverage that promises nothing else between which of them none
+was left out, because a book that did not change is not stored again. Of trades coverage alone
+says what is there, and nobody knows how many are not. Files of settlements are read (they are
+small) where the catalog shows that something is missing; those of other types never.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ def presence(
     else:
         stretches = _settlements(storage, filled, examined)
     held = subtract([examined], [each.range for each in stretches])
+    if series.data_type is DataType.ORDERBOOK:
+        held = union([*held, *(each.range for each in coverage if not each.promises)])
     return Presence(held, lambda window: _expected(stretches, window), first)
 
 

@@ -282,6 +282,21 @@ def test_snapshots_that_come_when_they_come_have_no_usual_spacing(storage: Stora
     assert found(storage, BOOKS) == []
 
 
+def test_a_book_that_did_not_change_was_taken_all_the_same(storage: Storage) -> None:
+    """It is not stored again; who took the snapshots says from when to when none was left out."""
+    moments = [hour(0) + timedelta(seconds=10 * n) for n in range(100) if n not in (30, 31, 60)]
+    run = TimeRange(moments[0], moments[45])
+    keep(storage, BOOKS, moments, answer(run, Basis.ROWS_ONLY))
+
+    assert found(storage, BOOKS) == [
+        (
+            TimeRange(hour(0) + timedelta(seconds=600), hour(0) + timedelta(seconds=610)),
+            1,
+            GapReason.BEYOND_SOURCE,
+        )
+    ]
+
+
 # All of them
 
 
