@@ -162,7 +162,8 @@ def _prepare(connection: Connection, parquet: Path) -> None:
     place = _GLOB_CHARACTERS.sub(r"[\1]", str(parquet))
     connection.execute("set variable lake_root = $value", {"value": place})
     connection.execute(session.versions())
-    for statements in (session.nothing(), session.macros(), session.views()):
+    parts = (session.nothing(), session.macros(), session.views(), session.analytics())
+    for statements in parts:
         for statement in statements:
             connection.execute(statement)
 

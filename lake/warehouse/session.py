@@ -54,6 +54,13 @@ def views() -> Iterator[str]:
     yield from (file.text for file in sql_files("views") if file.name != _TEMPLATE)
 
 
+def analytics() -> Iterator[str]:
+    """What is computed from candles, trades, books and funding rates."""
+    # DuckDB looks a macro's names up when it is made; none needs one that itself needs another.
+    files = sorted(sql_files("analytics"), key=lambda file: "needs" in file.header)
+    yield from (file.text for file in files)
+
+
 def timeframe_view(timeframe: TimeFrame) -> str:
     """The view of all candles of *timeframe*."""
     return sql_file("views", _TEMPLATE).text.replace("{timeframe}", timeframe.value)
