@@ -23,11 +23,12 @@ from lake.sources.candles import Sightings, WindowFetch
 from lake.sources.capabilities import access, capability
 from lake.sources.capability import Capability
 from lake.sources.connection import Connection
+from lake.sources.costs import weight_of
 from lake.sources.cursor import CandleCursor
 from lake.sources.decode import Decoded, decode_unified
 from lake.sources.market_requests import MarketRequests
 from lake.sources.markets import instruments_of
-from lake.sources.transport import COST_SCALE, Call
+from lake.sources.transport import Call
 
 # A hundredth of any venue's window still pays for its heaviest request.
 _LEAST_SHARE = 0.01
@@ -201,7 +202,7 @@ class CcxtSource:
         pieces = self.windows(series, window)
         raw = self._entry.raw
         if raw is None or raw.weight is None:
-            return len(pieces), len(pieces) * COST_SCALE
+            return len(pieces), len(pieces) * weight_of(self._entry, self._entry.page_size)
         grid = _grid(series)
         return len(pieces), sum(raw.weight(max(1, grid.count(each))) for each in pieces)
 

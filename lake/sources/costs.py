@@ -11,6 +11,7 @@ from lake.domain.times import EPOCH
 from lake.sources.capabilities import access
 from lake.sources.capability import Capability, Paging
 from lake.sources.cursor import CandleCursor, Cursor
+from lake.sources.transport import COST_SCALE
 
 # Books are mostly wanted so deep; deeper ones weigh more at some venues.
 _BOOK_LEVELS = 20
@@ -48,10 +49,19 @@ def cost_of(entry: Capability) -> Cost:
     if endpoint is not None and endpoint.weight is not None and limit is not None:
         weight = endpoint.weight(wanted)
         return Cost(weight, limit.weight * _MINUTE_S / limit.window_s / weight, rows)
-    client = _ccxt_class(entry.venue)
-    cost = 1.0 if endpoint is None else _ccxt_cost(client, entry, wanted)
-    unit_ms = float(client().rateLimit)
+    cost = weight_of(entry, wanted) / COST_SCALE
+    unit_ms = float(_ccxt_class(entry.venue)().rateLimit)
     return Cost(cost, _MINUTE_S * 1_000 / (unit_ms * cost) if unit_ms and cost else None, rows)
+
+
+def weight_of(entry: Capability, wanted: int) -> int:
+    """What a request for *wanted* rows costs, as the venue's budget counts it."""
+    endpoint = entry.rows or entry.raw
+    if endpoint is None:
+        return COST_SCALE
+    if endpoint.weight is not None:
+        return endpoint.weight(wanted)
+    return round(_ccxt_cost(_ccxt_class(entry.venue), entry, wanted) * COST_SCALE)
 
 
 def _ccxt_class(venue: Venue) -> Any:

@@ -7,7 +7,7 @@ are refused: the public REST has fills of one user alone (``refusals``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.sources import venue_columns as columns
+from lake.sources.budget import Limit
 from lake.sources.capability import (
     Access,
     CandleEndpoint,
@@ -42,6 +43,14 @@ _OBTAINABLE_CANDLES = 4_950
 _PAGE_SETTLEMENTS = 500
 _DEEPEST = 20
 _METHOD = "publicPostInfo"
+# 1,200 units a minute are allowed ("Rate limits and user limits", read 2026-11-22): 2 for a
+# book, 20 for the others and one more for so many rows given, which ccxt leaves out. Counted in
+# hundredths, as ccxt's own costs of other requests are (``transport.COST_SCALE``).
+_UNIT = 100
+
+
+def _weight(rows_a_unit: int) -> Callable[[int], int]:
+    return lambda limit: (20 + -(-limit // rows_a_unit)) * _UNIT
 
 
 def _coin(market: Mapping[str, Any]) -> str:
@@ -119,7 +128,7 @@ def decode_book(body: bytes, instrument: Instrument) -> Decoded:
     )
 
 
-ACCESS = (Access(_VENUE, native_id=_coin),)
+ACCESS = (Access(_VENUE, limit=Limit(1_200 * _UNIT), native_id=_coin),)
 ENTRIES = (
     Capability(
         venue=_VENUE,
@@ -132,7 +141,7 @@ ENTRIES = (
         depth_candles=_OBTAINABLE_CANDLES,
         depth_reason="{venue}'s REST gives only the newest 5,000 candles of each timeframe",
         volume_units={InstrumentKind.SPOT: "base", InstrumentKind.LINEAR: "base"},
-        raw=CandleEndpoint(_candles, decode_candles),
+        raw=CandleEndpoint(_candles, decode_candles, _weight(60)),
     ),
     Capability(
         venue=_VENUE,
@@ -143,7 +152,7 @@ ENTRIES = (
         columns=columns.FUNDING,
         rank=50,
         kinds=frozenset({InstrumentKind.LINEAR}),
-        rows=RowsEndpoint(_funding, decode_funding, paging=Paging.SPAN),
+        rows=RowsEndpoint(_funding, decode_funding, _weight(20), paging=Paging.SPAN),
     ),
     Capability(
         venue=_VENUE,
@@ -156,6 +165,6 @@ ENTRIES = (
         kinds=_KINDS,
         depth=timedelta(0),
         depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book),
+        rows=RowsEndpoint(_book, decode_book, lambda limit: 2 * _UNIT),
     ),
 )
