@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Series, expiry_of
@@ -19,7 +20,8 @@ from lake.sources.connection import Connection
 from lake.sources.cursor import Cursor
 from lake.sources.decode import Decoded
 from lake.sources.funding_walk import FundingWalk
-from lake.sources.span_walk import SpanAsker, SpanWalk
+from lake.sources.span_belief import SpanAsker
+from lake.sources.span_walk import SpanWalk
 from lake.sources.trade_answers import AskTrades, TradeAsker
 from lake.sources.trade_border import BorderSearch, TradeMap
 from lake.sources.trade_walk import TradeWalk
@@ -212,7 +214,10 @@ class MarketRequests:
             call = Call(weight=weight, raw=True)
             method = getattr(self._line.client, request.method)
             body = await self._line.send(call, what, method, dict(request.parameters))
-            return rows.decode(body, instrument)
+            decoded = rows.decode(body, instrument)
+            if rows.next_token is None:
+                return decoded
+            return replace(decoded, following=rows.next_token(cursor, decoded.table.num_rows))
 
         return ask
 

@@ -36,8 +36,6 @@ from lake.sources.trade_answers import END_ANSWERS, HOLE_ANSWERS
 from lake.sources.units_of_time import Array
 
 Keys = Counter[Hashable]
-# A full answer that needs a second look: odd rows, or equal rows where nothing numbers them.
-ODD_ANSWERS = 2
 
 
 def floor_us(us: int, grain: int) -> int:
@@ -177,7 +175,15 @@ def _forward(answer: Answer, question: Question) -> tuple[Kind, int]:
         # Nothing ties a first answer to what lies before it.
         needed = _needed(answer) if bottom is not None else HOLE_ANSWERS
         return Kind.RISES, needed
-    return (Kind.CROWDED, HOLE_ANSWERS) if answer.is_full else (Kind.SILENT, END_ANSWERS)
+    return _crowded(answer, question) if answer.is_full else (Kind.SILENT, END_ANSWERS)
+
+
+def _crowded(answer: Answer, question: Question) -> tuple[Kind, int]:
+    """One slot fills it, unless it is full of rows that were asked for beside the question."""
+    rows = answer.rows
+    if rows.ts[0] < question.low or rows.ts[-1] >= question.high:
+        return Kind.FAULTY, 0
+    return Kind.CROWDED, HOLE_ANSWERS
 
 
 def _downward(answer: Answer, question: Question, *, keeps_start: bool) -> tuple[Kind, int]:
@@ -207,7 +213,7 @@ def _downward(answer: Answer, question: Question, *, keeps_start: bool) -> tuple
     if oldest is not None and oldest < lowest and not _is_crowded(answer, question, oldest):
         return Kind.SINKS, _needed(answer)
     if answer.is_full:
-        return Kind.CROWDED, HOLE_ANSWERS
+        return _crowded(answer, question)
     # Only the top's own rows, or none: nothing lies below.
     return (Kind.SILENT if top is None else Kind.CLOSES), END_ANSWERS
 
@@ -221,7 +227,7 @@ def _ending(
     if rises:
         return Kind.RISES, _needed(answer)
     if answer.is_full and keeps_start:
-        return Kind.CROWDED, HOLE_ANSWERS
+        return _crowded(answer, question)
     return Kind.SILENT, END_ANSWERS
 
 
@@ -229,8 +235,14 @@ def _by_token(answer: Answer, question: Question, paging: Paging) -> tuple[Kind,
     """Nothing ties what a token brings to what is known: the same answer must come again."""
     rows, step = answer.rows, question.step
     if paging is Paging.FORWARD:
-        beyond = len(rows) and floor_us(int(rows.ts[0]), step) >= question.sure_us
-        return (Kind.RISES if beyond else Kind.FAULTY), HOLE_ANSWERS
+        if len(rows) and floor_us(int(rows.ts[0]), step) < question.sure_us:
+            return Kind.FAULTY, 0
+        newest = _newest_slot(rows, question)
+        if newest is not None and newest > question.sure_us:
+            return Kind.RISES, HOLE_ANSWERS
+        if not answer.is_full:
+            return Kind.SILENT, END_ANSWERS
+        return (Kind.CROWDED if len(rows) else Kind.FAULTY), HOLE_ANSWERS
     assert question.top is not None
     below = len(rows) and rows.ts[-1] < question.top.end_us
     return (Kind.SINKS if below else Kind.FAULTY), HOLE_ANSWERS
@@ -246,8 +258,7 @@ def _newest_slot(rows: Rows, question: Question) -> int | None:
 
 
 def _needed(answer: Answer) -> int:
-    if not answer.is_full:
+    """One, where a full answer has nothing odd, nor equal rows that nothing numbers."""
+    if not answer.is_full or answer.rejected:
         return HOLE_ANSWERS
-    if answer.rejected or any(count > 1 for count in answer.rows.keys().values()):
-        return ODD_ANSWERS
-    return 1
+    return HOLE_ANSWERS if any(count > 1 for count in answer.rows.keys().values()) else 1
