@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lake.storage.lake import Storage
     from lake.store import HistoricalDataStore
+    from lake.store.stats import ParquetStorageStats
 
 
 class DataIngestionEngine:
@@ -190,10 +191,45 @@ class DataIngestionEngine:
             SeriesNotFound: No such candles were ever stored.
             InvalidRequest: *venue* is not the one of *instrument_id*.
         """
-        if venue is not None and venue != instrument_id.venue:
-            raise InvalidRequest(f"{instrument_id} does not trade at {venue}: name one venue.")
-        series = Series(DataType.OHLCV, instrument_id, timeframe)
-        return await asyncio.to_thread(self.data_store.read, series, start_time, end_time)
+        series = Series(DataType.OHLCV, _at(instrument_id, venue), timeframe)
+        return await self.data_store.read_range(series, start_time, end_time)
+
+    async def read_trades_parquet(
+        self,
+        instrument_id: InstrumentId,
+        venue: Venue | None = None,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Stored trades of ``[start_time, end_time)``; otherwise as :meth:`read_ohlcv_parquet`."""
+        series = Series(DataType.TRADES, _at(instrument_id, venue))
+        return await self.data_store.read_range(series, start_time, end_time)
+
+    async def read_orderbook_parquet(
+        self,
+        instrument_id: InstrumentId,
+        venue: Venue | None = None,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Stored book snapshots of ``[start_time, end_time)``; as :meth:`read_ohlcv_parquet`."""
+        series = Series(DataType.ORDERBOOK, _at(instrument_id, venue))
+        return await self.data_store.read_range(series, start_time, end_time)
+
+    async def read_funding_rates_parquet(
+        self,
+        instrument_id: InstrumentId,
+        venue: Venue | None = None,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Stored funding rates of ``[start_time, end_time)``; as :meth:`read_ohlcv_parquet`."""
+        series = Series(DataType.FUNDING_RATES, _at(instrument_id, venue))
+        return await self.data_store.read_range(series, start_time, end_time)
+
+    async def get_parquet_storage_stats(self) -> ParquetStorageStats:
+        """What the Parquet files hold: rows, bytes, files, ranges, and what CSV would take."""
+        return await self.data_store.get_parquet_storage_stats()
 
     @property
     def _storage(self) -> Storage:
@@ -220,3 +256,9 @@ class DataIngestionEngine:
     async def _run(self, job_id: str) -> Job:
         await self._engine().run_job(job_id)
         return await self.get_job_status(job_id)
+
+
+def _at(instrument_id: InstrumentId, venue: Venue | None) -> InstrumentId:
+    if venue is not None and venue != instrument_id.venue:
+        raise InvalidRequest(f"{instrument_id} does not trade at {venue}: name one venue.")
+    return instrument_id

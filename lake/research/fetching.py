@@ -15,8 +15,8 @@ from lake.research.loop import run
 
 if TYPE_CHECKING:
     from lake.ingestion import Backfill, Plan, Report, Request
-    from lake.research.wholeness import Window
     from lake.storage.lake import Storage
+    from lake.store.missing import Window
 
 _SETTINGS = ("base_url", "accept_base_url", "rate_share", "max_workers")
 _OPTIONS = ("venue", "data_type", "refetch", *_SETTINGS)

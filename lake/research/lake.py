@@ -14,10 +14,11 @@ from lake.domain.timeframe import TimeFrame
 from lake.domain.times import parse_moment
 from lake.research import fetching, listing, reading
 from lake.research.names import Chosen, Words, choose
-from lake.research.wholeness import OnGap, Window
+from lake.research.wholeness import OnGap
 from lake.storage.files import find_lake, place_of_lake
 from lake.storage.lake import Storage
 from lake.store.asking import Asking
+from lake.store.missing import Window
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,7 +11,8 @@ from lake.domain.held import SeriesFiles
 from lake.domain.identifiers import DataType, Series
 from lake.domain.schemas import ROW_SPECS
 from lake.errors import InvalidRequest
-from lake.research.wholeness import OnGap, Window, missing, tell
+from lake.research.wholeness import OnGap, tell
+from lake.store.missing import Window, missing
 from lake.store.reads import files_of, with_files
 
 if TYPE_CHECKING:

@@ -119,3 +119,25 @@ def all_listings(database: Database) -> dict[InstrumentId, list[Listing]]:
             Listing(moment_or_none(start), moment_or_none(end), evidence)
         )
     return listings
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What is held of one series, counted over its files; moments are microseconds."""
+
+    series: Series
+    files: int
+    rows: int
+    bytes: int
+    first_us: int | None
+    last_us: int | None
+
+
+def holdings(database: Database) -> list[Holding]:
+    """Every series with what its files hold, by data type, venue, instrument and timeframe."""
+    rows = database.read(
+        f"select {SERIES_COLUMNS}, count(path), ifnull(sum(rows), 0), ifnull(sum(bytes), 0), "
+        "min(min_ts), max(max_ts) from series left join partitions using (series_id) "
+        "group by series_id order by data_type, venue, instrument, timeframe"
+    )
+    return [Holding(series_of(row[:4]), *row[4:]) for row in rows]

@@ -215,6 +215,16 @@ class Hot:
                 return False
         return self.refresh(series)
 
+    def counts(self) -> dict[str, int]:
+        """How many rows are kept, by data type."""
+        database = self._opened()
+        rows = (
+            []
+            if database is None
+            else database.read("select data_type, sum(rows) from hot_series group by data_type")
+        )
+        return dict(rows)
+
     def rebuild(self) -> int:
         """Make everything again from the files; how many series there are."""
         held = [each.series for each in self._storage.catalog.series()]

@@ -7,46 +7,28 @@ on a snapshot of it and never on the live file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import DataType, InstrumentId, Series, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import utc
 from lake.errors import InvalidRequest
 from lake.store import reads
-from lake.store.asking import Asking
+from lake.store.opened import OpenStore
 
 if TYPE_CHECKING:
     import polars as pl
 
     from lake.storage.lake import Storage
+    from lake.storage.retention import Removal
+    from lake.store.quality import DataQualityMetrics
+    from lake.store.stats import ParquetStorageStats, StorageStats
     from lake.warehouse.query import Parameters
 
 
-# Look-ups take a fraction of a millisecond; more threads would only wait for one another.
-_QUICK, _SLOW = 2, 4
-# SQLite takes six times the room of Parquet.
-_ROWS_MAX = 100_000
-
-
-class _Threads:
-    """Threads of our own: behind others' commits and slow reads a look-up would have to wait."""
-
-    def __init__(self) -> None:
-        self.quick = ThreadPoolExecutor(_QUICK, thread_name_prefix="lake-hot")
-        self.slow = ThreadPoolExecutor(_SLOW, thread_name_prefix="lake-read")
-
-    def close(self) -> None:
-        self.quick.shutdown()
-        self.slow.shutdown()
-
-
-class HistoricalDataStore:
+class HistoricalDataStore(OpenStore):
     """One lake for an engine: reads now, writes through :class:`~lake.ingestion`.
 
     Use as ``async with``, or call :meth:`initialize` and :meth:`close`.
@@ -56,45 +38,6 @@ class HistoricalDataStore:
         hot_rows: How many of the newest rows of each series ``hot.sqlite`` keeps, for all who
             write this lake from now on; None leaves it as it is (1,000 at first).
     """
-
-    def __init__(self, data_path: str | Path = "data", *, hot_rows: int | None = None) -> None:
-        if hot_rows is not None and not 0 <= hot_rows <= _ROWS_MAX:
-            raise InvalidRequest(
-                f"hot_rows={hot_rows} was asked for. It is from 0 (none) to {_ROWS_MAX:,}."
-            )
-        self.data_path = Path(data_path)
-        self._hot_rows = hot_rows
-        self._storage: Storage | None = None
-        self._threads: _Threads | None = None
-        self._asking: Asking | None = None
-
-    @property
-    def storage(self) -> Storage:
-        """The open lake.
-
-        Raises:
-            InvalidRequest: The store is not initialized, or closed.
-        """
-        if self._storage is None:
-            raise InvalidRequest(
-                f"The store of {self.data_path} is not open. "
-                "Call `await store.initialize()` first, and nothing after `close()`."
-            )
-        return self._storage
-
-    async def initialize(self) -> None:
-        """Open the lake, finishing first what a killed process had begun. Twice does no harm."""
-        from lake.storage.lake import Storage
-
-        if self._storage is None:
-            self._storage = await asyncio.to_thread(Storage.open, self.data_path, create=True)
-            if self._hot_rows is not None:
-                await asyncio.to_thread(self._storage.hot.keep, self._hot_rows)
-            self._threads = _Threads()
-
-    async def close(self) -> None:
-        """Close every file of the lake. Closing twice does no harm."""
-        await asyncio.to_thread(self._close)
 
     def read(
         self,
@@ -204,6 +147,92 @@ class HistoricalDataStore:
         series = _series(DataType.FUNDING_RATES, instrument_id, venue)
         return await self._newest(series, limit, start_time, end_time)
 
+    async def read_range(
+        self,
+        series: Series | Sequence[Series],
+        start: datetime | None = None,
+        end: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """As :meth:`read`, in a thread."""
+        return await self._slowly(self.read, series, start, end, columns)
+
+    async def get_data_quality_metrics(
+        self,
+        instrument_id: InstrumentId | str,
+        venue: Venue | str | None = None,
+        data_type: DataType = DataType.OHLCV,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        timeframe: TimeFrame | str | None = None,
+    ) -> DataQualityMetrics:
+        """How complete ``[start_time, end_time)`` of one series is.
+
+        Args:
+            instrument_id: The instrument at its venue.
+            venue: May be left out; must be the one of *instrument_id*.
+            data_type: What kind of rows.
+            start_time: First moment (aware, or naive UTC); None for everything held.
+            end_time: First moment no longer looked at.
+            timeframe: For candles their length.
+
+        Raises:
+            SeriesNotFound: The series was never stored.
+            InvalidRequest: A timeframe is missing, or given for what has none.
+        """
+        length = TimeFrame.from_str(timeframe) if isinstance(timeframe, str) else timeframe
+        series = _series(data_type, instrument_id, venue, length)
+        from lake.store.quality import measure
+
+        return await self._slowly(
+            measure,
+            self.storage,
+            series,
+            None if start_time is None else utc(start_time),
+            None if end_time is None else utc(end_time),
+        )
+
+    async def get_storage_stats(self) -> StorageStats:
+        """What the SQLite files hold: series, hot rows and jobs, and their bytes."""
+        from lake.store.stats import sqlite_stats
+
+        return await self._slowly(sqlite_stats, self.storage)
+
+    async def get_parquet_storage_stats(self) -> ParquetStorageStats:
+        """What the Parquet files hold: rows, bytes, files, ranges, and what CSV would take."""
+        from lake.store.stats import parquet_stats
+
+        return await self._slowly(parquet_stats, self.storage)
+
+    async def cleanup_old_data(
+        self, days_to_keep: int, data_type: DataType | str | None = None
+    ) -> list[Removal]:
+        """Take out files that lie wholly further back than *days_to_keep* days; for good.
+
+        What a venue keeps for ever is cheap to hold and slow to fetch again: candles and
+        funding rates are touched only where they are named. No backfill fetches back what
+        expired, and its gaps are ``expired``.
+
+        Args:
+            days_to_keep: At least 1; the day (month, year) that holds the border stays whole.
+            data_type: Only this type. None: trades and order books.
+
+        Returns:
+            What went, for each series of which anything did.
+
+        Raises:
+            InvalidRequest: *days_to_keep* is not above 0.
+            ReadOnlyLake: The lake cannot be written.
+        """
+        if days_to_keep < 1:
+            raise InvalidRequest(
+                f"days_to_keep={days_to_keep} would take out everything. Keep at least 1 day, "
+                "or drop a series by name with `lake drop`."
+            )
+        named = DataType.from_str(data_type) if isinstance(data_type, str) else data_type
+        types = (DataType.TRADES, DataType.ORDERBOOK) if named is None else (named,)
+        return await self._slowly(_clean, self.storage, timedelta(days=days_to_keep), types)
+
     def sql(self, text: str, parameters: Parameters = None, **frames: pl.DataFrame) -> pl.DataFrame:
         """The answer of DuckDB SQL over the lake, at most a second behind; blocks meanwhile.
 
@@ -214,18 +243,6 @@ class HistoricalDataStore:
         """
         return self._sql().query(text, parameters, **frames)
 
-    async def __aenter__(self) -> Self:
-        await self.initialize()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def _newest(
         self,
         series: Series,
@@ -235,8 +252,7 @@ class HistoricalDataStore:
     ) -> pl.DataFrame:
         from lake.store import newest
 
-        storage, threads = self.storage, self._threads
-        assert threads is not None, "made with the storage"
+        storage, threads = self.storage, self._open_threads
         loop = asyncio.get_running_loop()
         asked = (
             storage,
@@ -253,20 +269,17 @@ class HistoricalDataStore:
         threads.slow.submit(storage.hot.refresh_due, series)
         return found
 
-    def _sql(self) -> Asking:
-        storage = self.storage
-        if self._asking is None:
-            self._asking = Asking(storage)
-        return self._asking
 
-    def _close(self) -> None:
-        if self._threads is not None:
-            self._threads.close()
-        if self._asking is not None:
-            self._asking.close()
-        if self._storage is not None:
-            self._storage.close()
-        self._asking = self._storage = self._threads = None
+def _clean(storage: Storage, keep: timedelta, data_types: Collection[DataType]) -> list[Removal]:
+    from lake.storage.retention import expire
+
+    before = storage.clock() - keep
+    gone = [
+        expire(storage, each.series, before)
+        for each in storage.catalog.series()
+        if each.series.data_type in data_types
+    ]
+    return [each for each in gone if each.files]
 
 
 def _series(
