@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+import ccxt
 import pytest
 
 from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Venue
@@ -15,6 +16,7 @@ from lake.errors import InvalidRequest
 from lake.sources.books import validate_book
 from lake.sources.capabilities import capability
 from lake.sources.capability import RowsEndpoint
+from lake.sources.cursor import CandleCursor
 from lake.sources.decode import Decoded
 from lake.sources.funding_checks import validate_funding
 from lake.sources.validation import Checked, validate_candles
@@ -100,6 +102,32 @@ def test_columns_that_ccxt_drops_are_kept() -> None:
     ]  # fmt: skip
     assert (quiet["quote_volume"].to_pylist(), quiet["trade_count"].to_pylist()) == ([0.0], [0])
     assert trades["trade_count"].to_pylist() == [67, 26]
+
+
+@pytest.mark.parametrize(
+    ("venue", "name"),
+    [
+        ("KRAKEN", "interval"), ("KRAKENFUTURES", "interval"), ("COINBASE", "granularity"),
+        ("KUCOIN", "type"), ("KUCOINFUTURES", "granularity"), ("HYPERLIQUID", "interval"),
+        ("DYDX", "resolution"),
+    ],
+)  # fmt: skip
+def test_every_timeframe_is_asked_for_as_the_venue_spells_it(venue: str, name: str) -> None:
+    """ccxt's own table says how; no timeframe is offered that it does not have."""
+    entry = capability(Venue(venue), DataType.OHLCV)
+    client = getattr(ccxt, entry.venue.ccxt_id)()
+    spelled = client.timeframes
+    if venue == "KUCOINFUTURES":
+        spelled = client.options["timeframes"]["swap"]
+    assert entry.raw is not None
+    assert entry.timeframes
+
+    for timeframe in entry.timeframes:
+        cursor = CandleCursor(timeframe, 1_704_067_200_000_000, 1_704_067_200_000_000, 1, NOW)
+        asked = entry.raw.request(spot(venue), cursor).parameters
+        asked = asked.get("req", asked)
+
+        assert str(asked[name]) == str(spelled[timeframe.ccxt])
 
 
 def test_linear_contracts_of_kucoin_become_coins() -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Venue
 from lake.domain.timeframe import TimeFrame
-from lake.domain.times import SECOND_US
+from lake.domain.times import SECOND_US, to_us
 from lake.sources import venue_columns as columns
 from lake.sources.capability import (
     Access,
@@ -51,8 +51,9 @@ def _candles(instrument: Instrument, cursor: CandleCursor) -> Request:
             "symbol": instrument.native_id,
             "interval": cursor.timeframe.ccxt,
             "from": cursor.first_us // SECOND_US,
-            # A second later, since it is not documented whether the end is included.
-            "to": cursor.last_us // SECOND_US + 1,
+            # A second later, since it is not documented whether the end is included; but, as
+            # ccxt does, not in the future.
+            "to": min(cursor.last_us // SECOND_US + 1, to_us(cursor.now) // SECOND_US),
         },
     )
 
