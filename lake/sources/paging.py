@@ -80,6 +80,10 @@ class Rows:
             found[(int(self.ts[at]), *values[at])] += 1
         return found
 
+    def is_numbered(self) -> bool:
+        """Whether the venue gives its trades ids."""
+        return any(not self.table[name].null_count for name in ("trade_id", "trade_ref"))
+
     def after(self, other: Rows) -> Rows:
         """These rows behind *other*'s."""
         if not len(self) or not len(other):
@@ -179,9 +183,13 @@ def _forward(answer: Answer, question: Question) -> tuple[Kind, int]:
 
 
 def _crowded(answer: Answer, question: Question) -> tuple[Kind, int]:
-    """One slot fills it, unless it is full of rows that were asked for beside the question."""
+    """One slot fills it, unless it is full of rows that were asked for beside the question.
+
+    A token goes on after its last row, whatever lies beside.
+    """
     rows = answer.rows
-    if rows.ts[0] < question.low or rows.ts[-1] >= question.high:
+    beside = rows.ts[0] < question.low or rows.ts[-1] >= question.high
+    if beside and (answer.following is None or not len(rows.between(question.low, question.high))):
         return Kind.FAULTY, 0
     return Kind.CROWDED, HOLE_ANSWERS
 

@@ -224,6 +224,8 @@ class SpanWalk:
         old, grain = step.question, self._grain
         if self._paging is Paging.SPAN and old.high > self._sure + grain and old.top is None:
             return self._begin(grain, alone=True)
+        if self._paging is Paging.FORWARD and old.bottom is not None and old.bottom.is_whole:
+            return self._begin(grain, alone=True)
         if answer.following is None:
             raise self._too_crowded(floor_us(int(answer.rows.ts[-1]), grain))
         if self._paging is Paging.FORWARD:
@@ -274,8 +276,10 @@ class SpanWalk:
     def _learn_bottom(self, run: Rows) -> None:
         """Remember the rows that the next step's answers must hold."""
         grain = self._grain
-        # FORWARD begins in the slot of the newest row, the others in the one before it.
-        told = run if self._paging is Paging.FORWARD else run.between(None, self._sure)
+        # FORWARD begins in the slot of the newest row, the others in the one before it: there the
+        # rows are whole, which also tells rows without ids apart from equal ones.
+        is_partial = self._paging is Paging.FORWARD and run.is_numbered()
+        told = run if is_partial else run.between(None, self._sure)
         if not len(told):
             return
         at = floor_us(int(told.ts[-1]), grain)
