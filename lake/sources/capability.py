@@ -79,6 +79,8 @@ class RowsEndpoint:
             rows (BACK) or the oldest (FORWARD) and goes on by ``Decoded.following`` only.
         whole_seconds: Whether the venue's times are no finer than seconds.
         levels: Depths that a book can be asked for, ascending; empty where any can.
+        next_token: Says of an answer to a cursor with so many rows where the next one begins,
+            for venues that count pages; None takes ``Decoded.following``.
     """
 
     request: RowsRequest
@@ -89,6 +91,7 @@ class RowsEndpoint:
     seeks: bool = True
     whole_seconds: bool = False
     levels: tuple[int, ...] = ()
+    next_token: Callable[[Cursor, int], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

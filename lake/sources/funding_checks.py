@@ -23,18 +23,20 @@ _MOST_RATE = 1.0
 # Our reading of the venue's clock is a lower bound.
 _AHEAD_US = 60_000_000
 _PRICES = ("mark_price", "index_price")
+_PREDICTED = "predicted_rate"
 _DIFFERS = "differs from another row of the same settlement"
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """One settlement as a venue told it: scheduled time, told time, rate, and prices."""
+    """One settlement as a venue told it: scheduled time, told time, rates, and prices."""
 
     ts_us: int
     settled_us: int
     rate: float
     mark_price: float | None = None
     index_price: float | None = None
+    predicted_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def validate_funding(decoded: Decoded, *, now: datetime, whole_seconds: bool) ->
 
     Args:
         decoded: ``settled_at`` (integers since 1970, unit by magnitude), ``funding_rate``
-            (fraction per interval), and any of ``mark_price, index_price``; any order.
+            (fraction per interval), and any of ``mark_price, index_price, predicted_rate``
+            (what was said beforehand of the same settlement); any order.
         now: The venue's time after the answer came; later settlements are from the future.
         whole_seconds: Whether the venue's times are no finer than seconds.
 
@@ -67,9 +70,9 @@ def validate_funding(decoded: Decoded, *, now: datetime, whole_seconds: bool) ->
     settled = times_us(table["settled_at"])
     reasons = _reasons(table, settled, to_us(now) + _AHEAD_US)
     rates = _floats(table, "funding_rate")
-    prices = {
+    told = {
         name: table[name].to_pylist() if name in table.column_names else [None] * len(settled)
-        for name in _PRICES
+        for name in (*_PRICES, _PREDICTED)
     }
     found: dict[int, tuple[int, Settlement]] = {}
     differing: dict[int, list[int]] = {}
@@ -81,7 +84,7 @@ def validate_funding(decoded: Decoded, *, now: datetime, whole_seconds: bool) ->
             rejected.append(Rejected(moment, reason, decoded.raw(row)))
             continue
         each = Settlement(
-            scheduled_us(us), us, float(rates[row]), *(prices[name][row] for name in _PRICES)
+            scheduled_us(us), us, float(rates[row]), *(told[name][row] for name in told)
         )
         other = found.setdefault(each.ts_us, (row, each))
         if other[1] != each:
@@ -100,6 +103,10 @@ def _reasons(table: pa.Table, settled: Array, latest: int) -> list[tuple[str, Ar
         # NaN fails every comparison.
         ("funding_rate is not a fraction", ~(np.abs(rates) < _MOST_RATE)),
     ]
+    if _PREDICTED in table.column_names:
+        said = ~table[_PREDICTED].is_null().to_numpy()
+        odd = said & ~(np.abs(_floats(table, _PREDICTED)) < _MOST_RATE)
+        found.append((f"{_PREDICTED} is not a fraction", odd))
     for name in _PRICES:
         if name in table.column_names:
             price = _floats(table, name)

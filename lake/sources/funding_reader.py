@@ -226,7 +226,9 @@ class FundingReader:
             )
             self._require_as_asked(checked, cursor)
             count = len(checked.rows) + len(checked.rejected)
-            return checked, count >= self._page_size * _FULL, decoded.following
+            # What a page of a listing lacks is on no other page.
+            most = self._page_size * _FULL if self.seeks else self._page_size
+            return checked, count >= most, decoded.following
 
         return await self._retry.run(once)
 

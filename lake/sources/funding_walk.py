@@ -214,6 +214,7 @@ def _table(rows: list[Settlement], intervals: list[int | None]) -> pa.Table:
         "interval_hours": pa.array(
             [None if each is None else each / HOUR_US for each in intervals], pa.float64()
         ),
+        "predicted_rate": pa.array([each.predicted_rate for each in rows], pa.float64()),
         "mark_price": pa.array([each.mark_price for each in rows], pa.float64()),
         "index_price": pa.array([each.index_price for each in rows], pa.float64()),
     }

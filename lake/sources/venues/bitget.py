@@ -153,6 +153,11 @@ def _funding(instrument: Instrument, cursor: Cursor) -> Request:
     )
 
 
+def _next_page(cursor: Cursor, count: int) -> str | None:
+    """The page after it; an empty one is the last."""
+    return str(int(cursor.token or "1") + 1) if count else None
+
+
 def decode_funding(body: bytes, instrument: Instrument) -> Decoded:
     """Settlements of ``history-fund-rate``, newest first: time and rate.
 
@@ -229,7 +234,9 @@ ENTRIES = (
         columns=columns.FUNDING,
         rank=50,
         kinds=_CONTRACTS,
-        rows=RowsEndpoint(_funding, decode_funding, paging=Paging.BACK, seeks=False),
+        rows=RowsEndpoint(
+            _funding, decode_funding, paging=Paging.BACK, seeks=False, next_token=_next_page
+        ),
     ),
     Capability(
         venue=_VENUE,

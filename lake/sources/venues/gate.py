@@ -117,25 +117,39 @@ def _closed(row: Any) -> bool | None:
     return _CLOSED.get(str(row[7]).lower()) if isinstance(row, list) and len(row) > 7 else None
 
 
-def _bounds(cursor: Cursor, last_us: int) -> dict[str, Any]:
-    """Seconds, of which the last is included; *last_us* is how far before the end it lies."""
+def _bounds(cursor: Cursor) -> dict[str, Any]:
+    """Seconds, both included, the last of them past the end.
+
+    Whether a trade in the middle of the last second belongs to it is not said, so one second
+    more is asked for than needed.
+    """
     found = {}
     if cursor.start_us is not None:
         found["from"] = cursor.start_us // SECOND_US
     if cursor.end_us is not None:
-        found["to"] = -(-cursor.end_us // SECOND_US) - last_us // SECOND_US
+        found["to"] = -(-cursor.end_us // SECOND_US)
     return found
 
 
 def _trades(instrument: Instrument, cursor: Cursor) -> Request:
-    # Whether a trade in the middle of the last second belongs to it is not said, so one second
-    # more is asked for than needed.
-    wanted = _market(instrument) | {"limit": cursor.limit} | _bounds(cursor, 0)
-    if cursor.token is not None and instrument.kind is _SPOT:
-        wanted["page"] = cursor.token
-    elif cursor.token is not None:
-        wanted["offset"] = (int(cursor.token) - 1) * cursor.limit
+    wanted = _market(instrument) | {"limit": cursor.limit} | _bounds(cursor)
+    if cursor.token is not None:
+        first, last, page = (int(each) for each in cursor.token.split())
+        wanted |= {"from": first, "to": last}
+        is_spot = instrument.kind is _SPOT
+        wanted |= {"page": page} if is_spot else {"offset": (page - 1) * cursor.limit}
     return Request(_method(instrument, "Trades", "Trades"), wanted)
+
+
+def _next_page(cursor: Cursor, count: int) -> str | None:
+    """The page after it of the same span: pages are counted from the span's end."""
+    if count < cursor.limit:
+        return None
+    if cursor.token is None:
+        bounds = _bounds(cursor)
+        return f"{bounds['from']} {bounds['to']} 2"
+    first, last, page = cursor.token.split()
+    return f"{first} {last} {int(page) + 1}"
 
 
 def decode_trades(body: bytes, instrument: Instrument) -> Decoded:
@@ -176,7 +190,7 @@ def _taker(size: Any) -> int:
 def _funding(instrument: Instrument, cursor: Cursor) -> Request:
     return Request(
         "publicFuturesGetSettleFundingRate",
-        _market(instrument) | {"limit": cursor.limit} | _bounds(cursor, SECOND_US),
+        _market(instrument) | {"limit": cursor.limit} | _bounds(cursor),
     )
 
 
@@ -252,7 +266,7 @@ ENTRIES = (
         kinds=_CONTRACTS | {_SPOT},
         depth=_MONTH,
         depth_reason=_RECENT_TRADES,
-        rows=RowsEndpoint(_trades, decode_trades, cursor_us=SECOND_US),
+        rows=RowsEndpoint(_trades, decode_trades, cursor_us=SECOND_US, next_token=_next_page),
     ),
     Capability(
         venue=_VENUE,
