@@ -2,8 +2,8 @@
 
 Amounts are decimals at every venue, so they are summed as whole numbers of their last decimal:
 the sum does not depend on the order or on where tables end, and is the double nearest to the
-true one. Amounts that are no short decimals (a coin amount of an inverse contract) are summed
-exactly as the doubles that they are.
+true one. Amounts that are no short decimals (coins of an inverse contract) are summed exactly as
+the doubles that they are.
 """
 
 from __future__ import annotations
@@ -38,51 +38,64 @@ _WHOLE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """Amounts of a table's trades: whole numbers of ``10 ** -decimals``, or doubles (None)."""
+    """Amounts of a table's trades, each in one of two parts and 0 in the other.
 
-    values: npt.NDArray[Any]
-    decimals: int | None
+    Attributes:
+        whole: Those that are short decimals, as whole numbers of ``10 ** -decimals``.
+        decimals: Of the finest of them.
+        rest: Those that are not, as the doubles that they are; None where there are none.
+    """
+
+    whole: npt.NDArray[Any]
+    decimals: int
+    rest: Floats | None = None
 
     def only(self, chosen: Bools) -> Amounts:
         """The same with 0 where not *chosen*."""
-        return Amounts(np.where(chosen, self.values, self.values.dtype.type(0)), self.decimals)
+        whole = np.where(chosen, self.whole, self.whole.dtype.type(0))
+        rest = None if self.rest is None else np.where(chosen, self.rest, 0.0)
+        return Amounts(whole, self.decimals, rest)
 
     def grouped(self, starts: Ints) -> Sums:
         """The exact sum of each group."""
-        if self.decimals is None:
-            ends = [*starts[1:].tolist(), len(self.values)]
-            values = self.values.tolist()
-            pairs = [_two_sum(values[start:end]) for start, end in zip(starts, ends, strict=True)]
-            return Sums(np.array(pairs, np.float64).reshape(-1, 2), None)
-        values_ = self.values
-        if values_.dtype != object and float(values_.sum(dtype=np.float64)) >= _ROOM:
-            values_ = values_.astype(object)
-        return Sums(np.add.reduceat(values_, starts), self.decimals)
+        whole = self.whole
+        if whole.dtype != object and float(whole.sum(dtype=np.float64)) >= _ROOM:
+            whole = whole.astype(object)
+        sums = np.add.reduceat(whole, starts)
+        if self.rest is None:
+            return Sums(sums, self.decimals)
+        ends = [*starts[1:].tolist(), len(whole)]
+        values = self.rest.tolist()
+        pairs = [_two_sum(values[start:end]) for start, end in zip(starts, ends, strict=True)]
+        return Sums(sums, self.decimals, np.array(pairs, np.float64).reshape(-1, 2))
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Exact sums of groups: as :class:`Amounts`, doubles as pairs of the sum and its error."""
+    """Exact sums of groups: as :class:`Amounts`, doubles as pairs of their sum and its error."""
 
-    values: npt.NDArray[Any]
-    decimals: int | None
+    whole: npt.NDArray[Any]
+    decimals: int
+    rest: Floats | None = None
 
     def exact(self, group: int) -> Fraction:
         """The sum of one group."""
-        if self.decimals is None:
-            whole, rest = self.values[group].tolist()
-            return Fraction(whole) + Fraction(rest)
-        return Fraction(int(self.values[group]), 10**self.decimals)
+        total = Fraction(int(self.whole[group]), 10**self.decimals)
+        if self.rest is not None:
+            total += sum(map(Fraction, self.rest[group].tolist()))
+        return total
 
     def doubles(self, first: int, end: int) -> Floats:
         """The sums of some groups, each the double nearest to it."""
-        values = self.values[first:end]
-        if self.decimals is None:
-            return np.ascontiguousarray(values[:, 0])
+        whole = self.whole[first:end]
+        if self.rest is not None:
+            if not whole.any():
+                return np.ascontiguousarray(self.rest[first:end, 0])
+            return np.array([float(self.exact(group)) for group in range(first, end)])
         scale = 10**self.decimals
-        if values.dtype == object or (len(values) and int(values.max()) >= _EXACT):
-            return np.array([int(each) / scale for each in values], np.float64)
-        return np.asarray(values / float(scale), np.float64)
+        if whole.dtype == object or (len(whole) and int(whole.max()) >= _EXACT):
+            return np.array([int(each) / scale for each in whole], np.float64)
+        return np.asarray(whole / float(scale), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +134,8 @@ class TradeReader:
         quantity = _doubles(trades["quantity"])
         ticks = decimal_amounts(price, self._price_decimals)
         base = decimal_amounts(quantity, self._quantity_decimals)
-        self._price_decimals = ticks.decimals or 0
-        self._quantity_decimals = base.decimals or 0
+        self._price_decimals = ticks.decimals if ticks.rest is None else self._price_decimals
+        self._quantity_decimals = base.decimals if base.rest is None else self._quantity_decimals
         quote = self._contracts(price, quantity) or _product(price, quantity, ticks, base)
         side = trades["side"]
         bought = pc.fill_null(pc.equal(side, "buy"), False).combine_chunks()
@@ -305,31 +318,55 @@ class _Groups:
         return pa.Table.from_arrays(columns, schema=OHLCV.schema)
 
 
-def decimal_amounts(values: Floats, at_least: int = 0) -> Amounts:
-    """*values* as whole numbers of their last decimal; as they are where there is none.
+def decimal_amounts(values: Floats, likely: int = 0) -> Amounts:
+    """*values* as whole numbers of their last decimal, those that have one.
+
+    What is said of a value depends on it alone, not on the others.
 
     Args:
         values: Positive doubles, each the nearest to what a venue wrote.
-        at_least: Decimals to begin with: those of the rows before.
+        likely: How many decimals the values before had.
     """
-    most = float(values.max()) if len(values) else 0.0
-    for decimals in range(at_least, _MOST_DECIMALS + 1):
-        scale = float(10**decimals)
-        if most * scale >= _EXACT:
-            break
-        whole = np.rint(values * scale)
-        if bool((whole / scale == values).all()):
-            return Amounts(whole.astype(np.int64), decimals)
-    return Amounts(values, None)
+    whole, fits = _whole_numbers(values, likely)
+    if fits.all():
+        return Amounts(whole, likely)
+    places = np.full(len(values), -1)
+    places[fits] = likely
+    for decimals in range(_MOST_DECIMALS + 1):
+        left = np.flatnonzero(places < 0)
+        _, fits = _whole_numbers(values[left], decimals)
+        places[left[fits]] = decimals
+    finest = max(0, int(places.max()))
+    known = places >= 0
+    scale = 10**finest
+    numbers: npt.NDArray[Any] = np.zeros(len(values), np.int64)
+    if float(np.max(values[known], initial=0.0)) * scale >= _ROOM:
+        numbers = numbers.astype(object)
+    for decimals in np.unique(places[known]).tolist():
+        here = places == decimals
+        whole, _ = _whole_numbers(values[here], decimals)
+        numbers[here] = whole.astype(numbers.dtype) * 10 ** (finest - decimals)
+    return Amounts(numbers, finest, None if known.all() else np.where(known, 0.0, values))
+
+
+def _whole_numbers(values: Floats, decimals: int) -> tuple[Ints, Bools]:
+    """*values* times ``10 ** decimals``, and which of them are exactly that."""
+    scale = float(10**decimals)
+    scaled = values * scale
+    fits = scaled < _EXACT
+    whole = np.rint(np.where(fits, scaled, 0.0))
+    return whole.astype(np.int64), fits & (whole / scale == values)
 
 
 def _product(price: Floats, quantity: Floats, ticks: Amounts, lots: Amounts) -> Amounts:
-    if ticks.decimals is None or lots.decimals is None:
-        return Amounts(price * quantity, None)
-    one, other = ticks.values, lots.values
+    one, other = ticks.whole, lots.whole
     if len(one) and float(one.max()) * float(other.max()) >= _ROOM:
         one = one.astype(object)
-    return Amounts(one * other, ticks.decimals + lots.decimals)
+    whole, decimals = one * other, ticks.decimals + lots.decimals
+    if ticks.rest is None and lots.rest is None:
+        return Amounts(whole, decimals)
+    # Where either is no short decimal its whole part is 0, and so is the product of those.
+    return Amounts(whole, decimals, np.where(whole != 0, 0.0, price * quantity))
 
 
 def _two_sum(values: Sequence[float]) -> tuple[float, float]:
