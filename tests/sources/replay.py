@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from lake.sources.markets import instruments_of
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "ccxt_static"
 ONCE = Retry(attempts=1, base_s=0)
+NOW_MS = (datetime(2026, 1, 1) - EPOCH) / timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ async def serving(body: bytes) -> AsyncIterator[str]:
     """A server that answers *body* to whatever it is asked; gives its URL."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
-        return web.Response(body=body, content_type="application/json")
+        # A Date that fits the clock that is set: one that differs would be doubted.
+        date = formatdate(NOW_MS / 1_000, usegmt=True)
+        return web.Response(body=body, content_type="application/json", headers={"Date": date})
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
     await runner.setup()
@@ -93,8 +97,7 @@ async def replaying(case: Case) -> AsyncIterator[CcxtSource]:
             timeout_s=5.0,
         )
         moment = time.monotonic()
-        now_ms = (datetime(2026, 1, 1) - EPOCH) / timedelta(milliseconds=1)
-        line.clock.measured(now_ms, sent=moment, received=moment)
+        line.clock.measured(NOW_MS, sent=moment, received=moment)
         currencies = json.loads((RECORDED / "currencies" / f"{case.venue}.json").read_text())
         line.client.set_markets(
             json.loads((RECORDED / "markets" / f"{case.venue}.json").read_text()),
