@@ -109,6 +109,8 @@ class Access:
         time_of: Reads milliseconds out of the answer of ``time_method``; None takes its
             ``serverTime``.
         native_id: What the venue calls one of ccxt's markets; None takes the market's ``id``.
+        unit: What one of the venue's weights counts in ``limit`` and in weights: a hundred
+            where requests with ccxt's costs are counted beside them.
     """
 
     venue: Venue
@@ -119,6 +121,7 @@ class Access:
     info_weight: int | None = None
     time_of: Callable[[Any], Any] | None = None
     native_id: Callable[[Mapping[str, Any]], str] | None = None
+    unit: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,13 @@ def cost_of(entry: Capability) -> Cost:
     is_book = entry.data_type is DataType.ORDERBOOK
     is_whole = entry.rows is not None and entry.rows.paging is Paging.WHOLE
     rows = None if is_whole else 1 if is_book else entry.page_size
-    endpoint, limit = entry.rows or entry.raw, access(entry.venue).limit
+    endpoint, way = entry.rows or entry.raw, access(entry.venue)
+    limit = way.limit
     wanted = min(_BOOK_LEVELS, entry.page_size) if is_book else entry.page_size
     if endpoint is not None and endpoint.weight is not None and limit is not None:
         weight = endpoint.weight(wanted)
-        return Cost(weight, limit.weight * _MINUTE_S / limit.window_s / weight, rows)
+        a_minute = limit.weight * _MINUTE_S / limit.window_s / weight
+        return Cost(weight if way.unit == 1 else weight / way.unit, a_minute, rows)
     cost = weight_of(entry, wanted) / COST_SCALE
     unit_ms = float(_ccxt_class(entry.venue)().rateLimit)
     return Cost(cost, _MINUTE_S * 1_000 / (unit_ms * cost) if unit_ms and cost else None, rows)

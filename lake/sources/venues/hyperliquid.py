@@ -128,7 +128,7 @@ def decode_book(body: bytes, instrument: Instrument) -> Decoded:
     )
 
 
-ACCESS = (Access(_VENUE, limit=Limit(1_200 * _UNIT), native_id=_coin),)
+ACCESS = (Access(_VENUE, limit=Limit(1_200 * _UNIT), native_id=_coin, unit=_UNIT),)
 ENTRIES = (
     Capability(
         venue=_VENUE,
