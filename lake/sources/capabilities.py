@@ -17,6 +17,7 @@ from lake.domain.identifiers import DataType, InstrumentKind, Venue
 from lake.errors import InvalidRequest
 from lake.sources.capability import Access, Capability
 from lake.sources.refusals import NOT_TO_BE_HAD
+from lake.sources.unified_methods import lacks, unified_rows
 from lake.sources.venue_limits import UNIFIED_LIMITS, UnifiedLimits
 from lake.sources.venues import ACCESS, ENTRIES
 
@@ -41,6 +42,8 @@ def capability(venue: Venue, data_type: DataType) -> Capability:
         return entry
     if data_type is DataType.OHLCV:
         return _unified(venue, UNIFIED_LIMITS.get(venue.name, UnifiedLimits()))
+    if not refusal(venue, data_type):
+        return unified_rows(venue, data_type)
     raise InvalidRequest(
         f"{data_type} of {venue} were asked for, but {refusal(venue, data_type)} "
         "`lake sources` lists what each venue has."
@@ -56,20 +59,20 @@ def refusal(venue: Venue, data_type: DataType) -> str:
     """Why *data_type* cannot be had from *venue*, and the way out; empty where it can be had."""
     if data_type is DataType.OHLCV or (venue.name, data_type) in ENTRIES:
         return ""
-    return NOT_TO_BE_HAD.get(
-        (venue.name, data_type),
-        "that is not fetched from there so far. Ask another venue.",
+    if (why := NOT_TO_BE_HAD.get((venue.name, data_type))) is not None:
+        return why
+    return (
+        "ccxt has no public method for them. Ask another venue." if lacks(venue, data_type) else ""
     )
 
 
 def capabilities(data_type: DataType = DataType.OHLCV) -> list[Capability]:
     """Every entry there is: raw ones first, then the other ccxt venues by name."""
     known = [entry for (_, kind), entry in ENTRIES.items() if kind is data_type]
-    if data_type is not DataType.OHLCV:
-        return known
     named = {entry.venue for entry in known}
     others = [Venue(name) for name in sorted(ccxt_ids())]
-    return [*known, *(capability(each, data_type) for each in others if each not in named)]
+    unified = [each for each in others if each not in named and not refusal(each, data_type)]
+    return [*known, *(capability(each, data_type) for each in unified)]
 
 
 def _unified(venue: Venue, limits: UnifiedLimits) -> Capability:

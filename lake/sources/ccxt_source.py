@@ -29,6 +29,7 @@ from lake.sources.decode import Decoded, decode_unified
 from lake.sources.market_requests import MarketRequests
 from lake.sources.markets import instruments_of
 from lake.sources.transport import Call
+from lake.sources.unified_methods import is_coin
 
 # A hundredth of any venue's window still pays for its heaviest request.
 _LEAST_SHARE = 0.01
@@ -155,6 +156,8 @@ class CcxtSource:
                 f"{entry.venue} has only: {names}."
             )
         unit = (entry.volume_units or {}).get(instrument.kind)
+        if unit is None and is_coin(instrument.kind, instrument.contract_size):
+            unit = "base"
         if unit is None:
             raise InvalidRequest(
                 f"Candles of {instrument.id} were asked for, but in what unit {entry.venue} "
@@ -229,6 +232,16 @@ class CcxtSource:
             return None
         asker = Asker(self._ask(instrument, series), rules, self.server_time)
         return await first_candle(asker, rules)
+
+    async def count(self, instrument: Instrument, series: Series, window: TimeRange) -> int | None:
+        """How many trades *window* has, where a few requests tell; None where they do not.
+
+        Raises:
+            SourceError: The venue did not answer, or never twice the same.
+        """
+        if series.data_type is not DataType.TRADES:
+            return None
+        return await self._market.count(instrument, series, window)
 
     async def candles(self, instrument: Instrument, series: Series, window: TimeRange) -> Page:
         """The candles of one window of ``windows``, whole and explained.

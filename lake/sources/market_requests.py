@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Series, expiry_of
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import Page
-from lake.domain.times import EPOCH, from_us
+from lake.domain.times import EPOCH, from_us, to_us
 from lake.errors import InvalidRequest
+from lake.sources import unified_methods
 from lake.sources.answers import Retry
 from lake.sources.books import snapshot
 from lake.sources.capabilities import capability
@@ -26,6 +27,8 @@ from lake.sources.trade_answers import AskTrades, TradeAsker
 from lake.sources.trade_border import BorderSearch, TradeMap
 from lake.sources.trade_walk import TradeWalk
 from lake.sources.transport import COST_SCALE, Call
+from lake.sources.unified_methods import amount_unit
+from lake.sources.unified_rows import UNIFIED_ROWS, unified_ask
 
 _NAMES = {
     DataType.TRADES: "Trades",
@@ -61,10 +64,25 @@ class MarketRequests:
                 f"{what} {entry.venue} gives them for {kinds} instruments and this is "
                 f"{instrument.kind.value}. `lake sources` lists what each venue has."
             )
+        if entry.rows is None:
+            self._check_unified(instrument, series, what)
         if instrument.kind is InstrumentKind.INVERSE and instrument.contract_size is None:
             raise InvalidRequest(
                 f"{what} its contract size is unknown, so contracts cannot be turned into "
                 "amounts. Refresh the instrument list."
+            )
+
+    def _check_unified(self, instrument: Instrument, series: Series, what: str) -> None:
+        """Refuse what ccxt's unified method cannot give, or gives in a unit that is not known."""
+        name = unified_methods.method(series.data_type)
+        if self._line.client.has.get(name) is not True:
+            raise InvalidRequest(f"{what} ccxt has no public method for them. Ask another venue.")
+        unit = amount_unit(instrument.kind, instrument.venue, instrument.contract_size)
+        if unit is None and series.data_type is not DataType.FUNDING_RATES:
+            raise InvalidRequest(
+                f"{what} in what unit {series.venue} counts amounts of {instrument.kind.value} "
+                "contracts is not known, so they cannot be stored in the base asset. Ask another "
+                "venue."
             )
 
     def obtainable(self, series: Series, *, now: datetime) -> tuple[TimeRange | None, str]:
@@ -114,6 +132,23 @@ class MarketRequests:
             return None
         _, first = known.around(1)
         return None if first is None else from_us(first[1])
+
+    async def count(self, instrument: Instrument, series: Series, window: TimeRange) -> int | None:
+        """How many trades *window* has, where the venue's dense ids tell; None where none do.
+
+        A few requests, which the walk over the window then need not make again.
+
+        Raises:
+            SourceError: The venue did not answer, or never twice the same.
+        """
+        entry, rows = _entry(series)
+        if series.data_type is not DataType.TRADES or rows.paging is not Paging.IDS:
+            return None
+        known = self._maps.setdefault(series, TradeMap())
+        for moment in (window.start, window.end):
+            asker = self._asker(instrument, series)
+            await BorderSearch(asker, known, page_size=entry.page_size).first_at(to_us(moment))
+        return known.between(window)
 
     async def pages(
         self, instrument: Instrument, series: Series, window: TimeRange
@@ -207,6 +242,9 @@ class MarketRequests:
 
     def _ask(self, instrument: Instrument, series: Series, rows: RowsEndpoint) -> AskTrades:
         what = f"{_NAMES[series.data_type]} of {instrument.id}"
+        if rows is UNIFIED_ROWS:
+            entry, _ = _entry(series)
+            return unified_ask(self._line, entry, instrument, what)
 
         async def ask(cursor: Cursor) -> Decoded:
             request = rows.request(instrument, cursor)
@@ -224,5 +262,4 @@ class MarketRequests:
 
 def _entry(series: Series) -> tuple[Capability, RowsEndpoint]:
     entry = capability(series.venue, series.data_type)
-    assert entry.rows is not None
-    return entry, entry.rows
+    return entry, entry.rows or UNIFIED_ROWS

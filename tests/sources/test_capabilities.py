@@ -26,7 +26,7 @@ def test_an_unknown_venue_is_refused_with_near_names_and_no_network() -> None:
         ("kucoin", DataType.TRADES, "archives"),
         ("kucoinfutures", DataType.TRADES, "newest 100.*archives"),
         ("binance", DataType.FUNDING_RATES, "BINANCEUSDM"),
-        ("bitso", DataType.ORDERBOOK, "lake sources"),
+        ("mudrex", DataType.ORDERBOOK, "lake sources"),
     ],
 )
 def test_what_a_venue_does_not_give_is_refused_with_the_way_out(
