@@ -162,7 +162,11 @@ def _confirmed(
             info = storage.catalog.partition(partition)
             problem = None if info is None else _problem_of(storage, info, deep=deep)
             if problem is not None and repair:
-                problem.repair(transaction, storage, partition, problem.what)
+                try:
+                    problem.repair(transaction, storage, partition, problem.what)
+                except DamagedFile as error:
+                    # Its footer is sound and its pages are not.
+                    take_away(transaction, storage, partition, str(error))
     if problem is not None:
         path = _shown(storage, partition.path)
         yield Finding("error", problem.what, path, problem.remedy, repaired=repair)
@@ -252,14 +256,19 @@ def _other_files(storage: Storage, *, repair: bool) -> Iterator[Finding]:
         except (InvalidRequest, DamagedFile) as error:
             yield _stranger(storage, relative, str(error), repair=repair)
             continue
+        what, remedy = "written by this lake, but the catalog lacks it", "takes it in"
         if repair:
             with storage.database.writing() as transaction:
-                catch_up(transaction, storage, partition)
+                try:
+                    catch_up(transaction, storage, partition)
+                except DamagedFile as error:
+                    take_away(transaction, storage, partition, str(error))
+                    what, remedy = f"{what}, and it is damaged: {error}", "moves it to quarantine"
         yield Finding(
             "error",
-            "written by this lake, but the catalog lacks it",
+            what,
             _shown(storage, relative),
-            "`lake doctor --repair` takes it in.",
+            f"`lake doctor --repair` {remedy}.",
             repaired=repair,
         )
 

@@ -158,6 +158,40 @@ def test_a_file_ahead_of_the_catalog_is_recorded(held: Storage) -> None:
     assert examine(held, deep=True) == []
 
 
+def spoil(path: Path) -> None:
+    """Flip a bit in the pages: the footer stays whole, and says that all is well."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_file_that_the_catalog_lacks_goes_to_quarantine(
+    held: Storage, path: Path
+) -> None:
+    """One such file must not keep the doctor from the rest of the lake."""
+    with held.database.writing() as transaction:
+        transaction.run("delete from partitions")
+        transaction.run("delete from coverage")
+    spoil(path)
+
+    found = examine(held, repair=True)
+
+    assert ["damaged" in each.what for each in found] == [True, False]
+    assert [info.partition for info in held.catalog.partitions(HOURLY)] == [FEBRUARY]
+    assert len(list((held.root / "quarantine").rglob("*.damaged-1"))) == 1
+    assert examine(held, deep=True) == []
+
+
+def test_a_damaged_file_ahead_of_the_catalog_goes_to_quarantine(held: Storage, path: Path) -> None:
+    with held.database.writing() as transaction:
+        transaction.run("update partitions set generation = 0 where path = ?", (JANUARY.path,))
+    spoil(path)
+
+    only(examine(held, repair=True))
+
+    assert is_as_before_but_january(held)
+
+
 def test_files_of_others_leave_the_tree(held: Storage, path: Path, tmp_path: Path) -> None:
     """Any glob over the tree would read them as ours."""
     plain = held.parquet / "ohlcv" / "mine.parquet"
