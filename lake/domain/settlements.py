@@ -81,7 +81,10 @@ def holes_us(moments: Sequence[int]) -> list[Hole]:
     if len(set(spacing)) < 2:
         return []
     found = []
+    least = min(spacing)
     for at, here in enumerate(spacing):
+        if 2 * here < 3 * least:
+            continue
         sides = (spacing[max(0, at - _NEIGHBOURS) : at], spacing[at + 1 : at + 1 + _NEIGHBOURS])
         # At an end there is nothing on the other side that could deny a change of the interval.
         interval = max(min(side) for side in sides) if all(sides) else max(sides[0] + sides[1])

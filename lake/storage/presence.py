@@ -9,7 +9,7 @@ small) where the catalog shows that something is missing; those of other types n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from lake.domain.coverage import Coverage
 from lake.domain.gaps import Count, held_ranges
 from lake.domain.identifiers import DataType, Series
+from lake.domain.partitions import Partition
 from lake.domain.ranges import TimeRange, range_or_none, subtract, union
 from lake.domain.settlements import first_interval_us, holes_us, last_interval_us
 from lake.domain.times import from_us, to_us
+from lake.storage import parquet
 from lake.storage.columns import micros
 from lake.storage.spacing import BROKEN
 
@@ -129,12 +131,7 @@ def _expected(stretches: Sequence[_Stretch], window: TimeRange) -> int | None:
 def _settlements(
     storage: Storage, partitions: Sequence[PartitionInfo], examined: TimeRange
 ) -> list[_Stretch]:
-    moments = [
-        moment
-        for each in partitions
-        for table in storage.read_tables(each.partition)
-        for moment in micros(table["ts"]).tolist()
-    ]
+    moments = [moment for each in partitions for moment in _moments(storage, each.partition)]
     found = [
         _Stretch(
             TimeRange(from_us(hole.start_us), from_us(hole.end_us)),
@@ -150,6 +147,16 @@ def _settlements(
     if tail := range_or_none(from_us(moments[-1] + (last or 1)), examined.end):
         found.append(_Stretch(tail, last, moments[-1]))
     return found
+
+
+def _moments(storage: Storage, partition: Partition) -> Iterator[int]:
+    """The times of a file's rows; the other columns stay on the disk."""
+    path = storage.parquet / partition.path
+    with parquet.opened(path) as file:
+        if file is None:
+            raise parquet.behind(path, None)
+        for group in range(file.groups):
+            yield from micros(file.columns(group, ("ts",))["ts"]).tolist()
 
 
 def _are_even(partitions: Sequence[PartitionInfo], examined: TimeRange) -> bool:
