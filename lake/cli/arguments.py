@@ -189,11 +189,10 @@ class Span:
 def _writable(storage: Storage) -> Storage:
     """*storage*, refused before anything is fetched where nothing could be stored."""
     if storage.read_only:
-        root = storage.root
         storage.close()
         raise ReadOnlyLake(
-            f"The lake at {root} cannot be written. Run as a user who may write it, "
-            "or name another folder with --data."
+            f"The lake at {storage.root} cannot be written. {storage.why_read_only} "
+            "Or name another folder with --data."
         )
     return storage
 

@@ -236,6 +236,11 @@ class Transaction:
         return found
 
 
+def is_for_want_of_room(error: StorageError) -> bool:
+    """Whether SQLite could not make or grow its files: on a full disk, or by a quota."""
+    return isinstance(error.__cause__, apsw.FullError | apsw.IOError)
+
+
 def _turn_to_wal(connection: apsw.Connection) -> None:
     """WAL mode, also while other processes open or close the same file for the first time.
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 from lake.domain.jobs import Lease
 from lake.domain.partitions import Partition
 from lake.domain.schemas import ROW_SPECS
-from lake.errors import ReadOnlyLake
-from lake.storage import files, parquet
+from lake.errors import ReadOnlyLake, StorageError
+from lake.storage import disk, files, parquet
 from lake.storage.catalog import Catalog
 from lake.storage.change import CommitResult, PartitionCommit
 from lake.storage.commit import commit
-from lake.storage.connection import Access, Database
+from lake.storage.connection import Access, Database, is_for_want_of_room
 from lake.storage.hot import Hot
 from lake.storage.jobs import Jobs
 from lake.storage.migrations import migrate
@@ -51,6 +51,7 @@ class Storage:
         lake_id: What tells its files from those of other lakes.
         origin: ``venue``, or where the rows of a synthetic lake come from.
         read_only: Whether every write raises :class:`lake.errors.ReadOnlyLake`.
+        why_read_only: What to do about that; empty where it can be written.
         created: Whether this call made the lake.
         catalog: Series, files, coverage, instruments.
         jobs: Jobs and leases.
@@ -74,6 +75,7 @@ class Storage:
         self.origin = marker.origin
         self.created = created
         self.read_only = database.access is Access.READ
+        self.why_read_only = "Run as a user who may write it." if self.read_only else ""
         self.parquet = root / files.PARQUET
         self.quarantine = root / files.QUARANTINE
         self.database = database
@@ -123,10 +125,32 @@ class Storage:
             database = database_of_a_read_only_lake(root)
             return cls(root, marker, database, clock, created=False, sizes=sizes)
 
+        try:
+            return cls._open_to_write(root, marker, clock, made=made, sizes=sizes)
+        except StorageError as error:
+            if made or not is_for_want_of_room(error):
+                raise
+            # What is held can still be looked at, also to see what may go.
+            try:
+                database = database_of_a_read_only_lake(root, has_room=False)
+            except StorageError as second:
+                raise StorageError(f"{error} Nor can it be read: {second}") from error
+            storage = cls(root, marker, database, clock, created=False, sizes=sizes)
+            storage.why_read_only = (
+                f"SQLite can make no files there ({error.__cause__}): no space is left, a quota is "
+                "used up, or the disk fails. Free some space."
+            )
+            return storage
+
+    @classmethod
+    def _open_to_write(
+        cls, root: Path, marker: files.Marker, clock: Clock, *, made: bool, sizes: Sizes
+    ) -> Storage:
         # The mark stays when a rebuild is killed, so that the next start does it again.
         unfinished = root / files.REBUILDING
         if not made and not (root / files.CATALOG).exists():
-            unfinished.touch()
+            with disk.storage_errors(f"creating {unfinished}"):
+                unfinished.touch()
         database = Database(root / files.CATALOG, Access.WRITE)
         storage = cls(root, marker, database, clock, created=made, sizes=sizes)
         try:
@@ -145,7 +169,7 @@ class Storage:
         if self.read_only:
             raise ReadOnlyLake(
                 f"The lake at {self.root} is open for reading only, so nothing can be stored. "
-                "Run as a user who may write it."
+                f"{self.why_read_only}"
             )
         return commit(self, change, lease)
 

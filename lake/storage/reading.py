@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from lake import open_files
 from lake.errors import StorageError
-from lake.storage import disk, files
+from lake.private_copies import copy_of
+from lake.storage import files
 from lake.storage.connection import Access, Database
 from lake.storage.migrations import require_current
+
+_SHARED_BYTES = 32_768
+"""A ``-shm`` file is made so large at least."""
 
 
 class _CopiedDatabase(Database):
@@ -21,12 +24,13 @@ class _CopiedDatabase(Database):
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def database_of_a_read_only_lake(root: Path) -> Database:
+def database_of_a_read_only_lake(root: Path, *, has_room: bool = True) -> Database:
     """The catalog of the lake at *root*, for reading.
 
     SQLite reads a live WAL database only with the ``-shm`` file beside it, which it cannot make
-    in a folder that it may not write. Where it is missing nobody is writing, and a private
-    copy is read instead; a later writer's commits show when the lake is opened again.
+    in a folder that it may not write, nor on a full disk (*has_room* is false). Where it is
+    missing nobody is writing, and a private copy is read instead; a later writer's commits show
+    when the lake is opened again.
 
     Raises:
         StorageError: There is no catalog, or it cannot be read.
@@ -38,7 +42,7 @@ def database_of_a_read_only_lake(root: Path) -> Database:
             f"{path} is missing, and it cannot be made again from the Parquet files where the "
             "lake is read-only. Run `lake doctor` once where it can be written."
         )
-    database = _opened(path)
+    database = _opened(path, has_room=has_room)
     try:
         require_current(database)
     except BaseException:
@@ -47,20 +51,19 @@ def database_of_a_read_only_lake(root: Path) -> Database:
     return database
 
 
-def _opened(path: Path) -> Database:
+def _opened(path: Path, *, has_room: bool) -> Database:
     shared = path.with_name(f"{path.name}-shm")
+    can_make = has_room and files.is_writable(path.parent)
+    # On a full disk an empty one may be left of an attempt to make it.
+    is_shared = shared.exists() and shared.stat().st_size >= _SHARED_BYTES
     # A file that apsw has open must not be opened by anything else, not even to copy it.
-    if shared.exists() or files.is_writable(path.parent) or open_files.is_registered(path):
+    if is_shared or can_make or open_files.is_registered(path):
         return Database(path, Access.READ)
-    folder = Path(tempfile.mkdtemp(prefix="lake-catalog-"))
+    copy = copy_of(path)
     try:
-        with disk.storage_errors(f"copying {path} to read it"):
-            for name in (path.name, f"{path.name}-wal"):
-                if (source := path.with_name(name)).exists():
-                    shutil.copyfile(source, folder / name)
         # Writable, so that SQLite can take in the -wal; then only read.
-        Database(folder / path.name, Access.WRITE).close()
-        return _CopiedDatabase(folder / path.name, Access.READ)
+        Database(copy, Access.WRITE).close()
+        return _CopiedDatabase(copy, Access.READ)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(copy.parent, ignore_errors=True)
         raise

@@ -14,11 +14,14 @@ import duckdb
 
 from lake import open_files
 from lake.errors import MigrationError, StorageError
+from lake.private_copies import copy_of
 from lake.sql_files import sql_file, sql_files
 from lake.warehouse.extension import PACKAGE, extension_path
 
 Connection = duckdb.DuckDBPyConnection
 _COPIES = "lake_copies"
+# A -shm file is made so large at least.
+_SHARED_BYTES = 32_768
 
 
 def attach(connection: Connection, catalog: Path) -> None:
@@ -149,16 +152,16 @@ def _readable(catalog: Path) -> Path:
     missing and cannot be made, nobody is writing, and a copy is as good.
     """
     shared = catalog.with_name(f"{catalog.name}-shm")
-    if shared.exists() or os.access(catalog.parent, os.W_OK):
+    # On a full disk an empty one may be left of an attempt to make it.
+    is_shared = shared.exists() and shared.stat().st_size >= _SHARED_BYTES
+    can_make = os.access(catalog.parent, os.W_OK) and (
+        shutil.disk_usage(catalog.parent).free >= 2 * _SHARED_BYTES
+    )
+    if is_shared or can_make:
         return catalog
-    try:
-        folder = Path(tempfile.mkdtemp(dir=private_folder()))
-        for name in (catalog.name, f"{catalog.name}-wal"):
-            if (source := catalog.with_name(name)).exists():
-                shutil.copyfile(source, folder / name)
-    except OSError as error:
-        raise StorageError(f"{catalog} cannot be copied to read it: {error}") from error
-    return folder / catalog.name
+    copied = copy_of(catalog)
+    atexit.register(shutil.rmtree, copied.parent, ignore_errors=True)
+    return copied
 
 
 def _require_version(connection: Connection, catalog: Path) -> None:
