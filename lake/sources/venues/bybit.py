@@ -6,6 +6,7 @@ Orderbook"), read 2026-11-22. Every market is of one API, told apart by ``catego
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,7 @@ _INTERVALS = {
 }
 _PAGE_CANDLES = 1_000
 _PAGE_SETTLEMENTS = 200
+_INVERSE_USD = 1.0
 # Spot's books are no deeper; those of contracts go to 500.
 _DEEPEST = 200
 
@@ -118,7 +120,8 @@ def decode_book(body: bytes, instrument: Instrument) -> Decoded:
         raise refused(body, f"is not the order book of {instrument.native_id}")
     return book_of(
         body,
-        instrument,
+        # ccxt takes the least order for the size of an inverse contract.
+        replace(instrument, contract_size=_INVERSE_USD),
         bids=book.get("b"),
         asks=book.get("a"),
         ts=book_time(body, book.get("ts")),
