@@ -18,15 +18,17 @@ from lake.sources.books import snapshot
 from lake.sources.capabilities import capability
 from lake.sources.capability import Capability, Paging, RowsEndpoint
 from lake.sources.connection import Connection
+from lake.sources.costs import weight_of
 from lake.sources.cursor import Cursor
 from lake.sources.decode import Decoded
+from lake.sources.funding_now import FundingNow, read_funding_now
 from lake.sources.funding_walk import FundingWalk
 from lake.sources.span_belief import SpanAsker
 from lake.sources.span_walk import SpanWalk
 from lake.sources.trade_answers import AskTrades, TradeAsker
 from lake.sources.trade_border import BorderSearch, TradeMap
 from lake.sources.trade_walk import TradeWalk
-from lake.sources.transport import COST_SCALE, Call
+from lake.sources.transport import Call
 from lake.sources.unified_methods import amount_unit
 from lake.sources.unified_rows import UNIFIED_ROWS, unified_ask
 
@@ -104,15 +106,14 @@ class MarketRequests:
 
     def cost(self, series: Series, window: TimeRange) -> tuple[int, int]:
         """Requests and weight for *window*, as far as they can be told before asking."""
-        entry, rows = _entry(series)
+        entry, _ = _entry(series)
         count = 1
         if series.data_type is DataType.FUNDING_RATES:
             # As if settled hourly, which is the most there is.
             count += int(window.duration / timedelta(hours=entry.page_size))
         elif (known := self._maps.get(series)) is not None:
             count += known.count(window) // entry.page_size
-        weight = COST_SCALE if rows.weight is None else rows.weight(entry.page_size)
-        return count, count * weight
+        return count, count * weight_of(entry, entry.page_size)
 
     async def first_available(self, instrument: Instrument, series: Series) -> datetime | None:
         """The time of the venue's first trade; None where there is none, or it cannot be told.
@@ -230,6 +231,31 @@ class MarketRequests:
             clock=self._line.server_time,
             whole_seconds=rows.whole_seconds,
         )
+
+    async def funding_now(self, instrument: Instrument) -> FundingNow:
+        """What the venue says of the running interval.
+
+        Raises:
+            InvalidRequest: It has no public method for it.
+            SourceError: It could not be had.
+        """
+        client, what = self._line.client, f"The running funding of {instrument.id}"
+        if client.has.get("fetchFundingRate") is not True:
+            raise InvalidRequest(
+                f"{what} was asked for, but ccxt has no public method for it at "
+                f"{instrument.venue}. Ask another venue."
+            )
+        await self._line.load_markets()
+
+        async def once() -> FundingNow:
+            answer = await self._line.send(
+                Call(), what, client.fetch_funding_rate, instrument.symbol
+            )
+            return read_funding_now(
+                answer, instrument.id, received_at=await self._line.server_time()
+            )
+
+        return await self._retry.run(once)
 
     def _asker(self, instrument: Instrument, series: Series) -> TradeAsker:
         _, rows = _entry(series)
