@@ -134,11 +134,15 @@ def real_trades() -> Iterator[Size]:
     yield stored(name, DataType.TRADES, [found], claim=True)
 
 
-def other_real() -> Iterator[Size]:
-    """Order books of tardis.dev, funding of a collector's CSV."""
-    for levels in (5, 25):
-        books = readers.tardis_books(levels)
-        yield stored(f"{books.name} levels, 10 rows", DataType.ORDERBOOK, [books], claim=False)
+def real_books() -> Iterator[Size]:
+    """Rebuilt from recorded changes, against the CSV in which tardis.dev publishes snapshots."""
+    for market in ("spot", "usdm"):
+        books = readers.rebuilt_books(market, every_ms=100, levels=20)
+        yield stored(f"Binance {books.name}", DataType.ORDERBOOK, [books], claim=False)
+
+
+def real_funding() -> Iterator[Size]:
+    """Four years, against the CSV of the collector who published them."""
     for venue in ("binance", "bybit", "gate"):
         found = readers.funding_history(venue)
         yield stored(found.name, DataType.FUNDING_RATES, [found], claim=False)
@@ -159,10 +163,11 @@ def synthetic() -> Iterator[Size]:
             timeframes=[TimeFrame.MINUTE_1],
             store_trades=True,
             books=timedelta(seconds=10),
-            funding=8,
             rate=5,
         )
         for info in storage.catalog.series():
+            if info.series.data_type is DataType.OHLCV:
+                continue
             held = storage.catalog.partitions(info.series)
             text = sum(
                 len(line)
@@ -183,20 +188,14 @@ def _lines(data_type: DataType, table: pa.Table) -> Iterable[str]:
     """*table* as Binance would write it; books as tardis.dev does."""
     for row in table.to_pylist():
         ms = round((row["ts"] - datetime(1970, 1, 1)) / timedelta(milliseconds=1))
-        if data_type is DataType.OHLCV:
-            cells = [ms, row["open"], row["high"], row["low"], row["close"], row["volume"]]
-            cells += [ms + 59_999, row["quote_volume"], row["trade_count"]]
-            cells += [row["taker_buy_volume"], row["taker_buy_quote_volume"], 0]
-        elif data_type is DataType.TRADES:
+        if data_type is DataType.TRADES:
             cells = [row["trade_id"], row["price"], row["quantity"], row["first_trade_id"]]
             cells += [row["last_trade_id"], ms, str(row["side"] == "sell").lower()]
-        elif data_type is DataType.ORDERBOOK:
+        else:
             cells = ["binance-futures", "BTCUSDT", ms * 1000, ms * 1000]
             sides = [(row[f"{side}_prices"], row[f"{side}_quantities"]) for side in ("ask", "bid")]
             for place in range(len(sides[0][0])):
                 cells += [column[place] for side in sides for column in side]
-        else:
-            cells = ["BTC-USDT", row["settled_at"], row["funding_rate"]]
         yield ",".join(map(str, cells)) + "\n"
 
 
@@ -205,8 +204,9 @@ GROUPS = {
     "the same, single days": single_days,
     "1m candles of Lean": lean_minutes,
     "trades": real_trades,
-    "books and funding": other_real,
-    "synthetic": synthetic,
+    "order books": real_books,
+    "funding": real_funding,
+    "synthetic, for scale": synthetic,
 }
 
 

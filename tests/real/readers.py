@@ -281,6 +281,59 @@ def tardis_books(levels: int) -> Recorded:
     return Recorded(f"tardis books of {levels}", table(rows, ORDERBOOK), path.read_bytes())
 
 
+def rebuilt_books(market: str, *, every_ms: int, levels: int) -> Recorded:
+    """Snapshots of an hftbacktest recording, rebuilt from its REST snapshot and the changes.
+
+    The text is what tardis.dev's ``book_snapshot`` CSV of the same books would be.
+    """
+    sides: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]] = ({}, {})
+    rows, lines, due = [], [], 0
+    last_id: int | None = None
+    path = RECORDED / f"hftbacktest_ws/{market}/btcusdt_20240808.gz"
+    frames = list(hftbacktest_frames(path))
+    for _, frame in frames:
+        if "lastUpdateId" in frame:
+            last_id = frame["lastUpdateId"]
+            _lay(sides, frame["bids"], frame["asks"])
+    for received_us, frame in frames:
+        data = frame.get("data")
+        if not isinstance(data, dict) or data.get("e") != "depthUpdate":
+            continue
+        if last_id is None or data["u"] <= last_id:
+            continue
+        _lay(sides, data["b"], data["a"])
+        # Spot's changes bear no transaction time.
+        ms = data.get("T", data["E"])
+        if ms < due:
+            continue
+        due = ms - ms % every_ms + every_ms
+        bids = sorted(sides[0].items(), reverse=True)[:levels]
+        asks = sorted(sides[1].items())[:levels]
+        known = {"ts": moment(ms * 1000), "sequence": data["u"], "received_at": moment(received_us)}
+        rows.append(book(bids, asks) | known)
+        cells = ["binance", "BTCUSDT", ms * 1000, received_us]
+        for ask, bid in zip(asks, bids, strict=True):
+            cells += [each.normalize() for each in (*ask, *bid)]
+        lines.append(
+            ",".join(f"{each:f}" if isinstance(each, Decimal) else str(each) for each in cells)
+        )
+    name = f"BTCUSDT {market} books of {levels} every {every_ms} ms"
+    return Recorded(name, table(rows, ORDERBOOK), "\n".join(lines).encode())
+
+
+def _lay(
+    sides: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]],
+    bids: list[list[str]],
+    asks: list[list[str]],
+) -> None:
+    for side, changes in zip(sides, (bids, asks), strict=True):
+        for price, quantity in changes:
+            if Decimal(quantity):
+                side[Decimal(price)] = Decimal(quantity)
+            else:
+                side.pop(Decimal(price), None)
+
+
 # Funding
 
 # The files have no zone: UTC+3 in those of binance and bybit, UTC in that of gate.

@@ -59,3 +59,17 @@ def test_snapshots_without_a_sequence_come_back_exact(storage: Storage, levels: 
 
     assert rows["sequence"].null_count == rows.num_rows == 10
     assert_held(storage, series, rows)
+
+
+@pytest.mark.parametrize("market", ["spot", "usdm"])
+def test_books_rebuilt_from_recorded_changes_come_back_exact(storage: Storage, market: str) -> None:
+    """A snapshot and thousands of changes: 346 books, none crossed, no second left out."""
+    series = Series(DataType.ORDERBOOK, InstrumentId("BTCUSDT", Venue("BINANCE")))
+    rows = readers.rebuilt_books(market, every_ms=1_000, levels=20).rows
+
+    keep(storage, series, rows, variant="rebuilt/20", claims=())
+
+    assert rows.num_rows > 340
+    assert all(row["best_bid"] < row["best_ask"] for row in rows.to_pylist())
+    assert_held(storage, series, rows)
+    assert find_gaps(storage) == []
