@@ -7,6 +7,7 @@ trades history", "Get funding rate history", "Get order book", "Get full order b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import from_us
 from lake.sources import venue_columns as columns
+from lake.sources.budget import Limit
 from lake.sources.capability import (
     Access,
     CandleEndpoint,
@@ -27,6 +29,7 @@ from lake.sources.capability import (
 from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, refused
 from lake.sources.fields import Field, columns_of, raw_of, rows_at, side
+from lake.sources.transport import COST_SCALE
 from lake.sources.wire_values import book_of, book_time, in_base
 
 _VENUE = Venue("OKX")
@@ -57,6 +60,10 @@ _PAGE_TRADES = 100
 _PAGE_SETTLEMENTS = 100
 _DEEP_BOOK, _DEEPEST_BOOK = 400, 5_000
 _QUARTER = timedelta(days=90)
+# Each endpoint has a limit of its own: in two seconds 40 books or recent candles, 20 old candles
+# or trades, 10 settlements or full books. We keep all of them within the largest, by weights.
+_UNIT = COST_SCALE
+_LIMIT = Limit(40 * _UNIT, window_s=2.0, burst=0.05, guard_s=0.0)
 _THREE_MONTHS = (
     "{venue}'s REST reaches back three months only; its archives hold the older ones, which "
     "`lake import` cannot read yet"
@@ -194,7 +201,22 @@ def decode_book(body: bytes, instrument: Instrument) -> Decoded:
     )
 
 
-ACCESS = (Access(_VENUE, options={"fetchMarkets": {"types": ["spot", "swap", "future"]}}),)
+def _weighs(units: int) -> Callable[[int], int]:
+    return lambda count: units * _UNIT
+
+
+def _book_weight(levels: int) -> int:
+    return (4 if levels > _DEEP_BOOK else 1) * _UNIT
+
+
+ACCESS = (
+    Access(
+        _VENUE,
+        limit=_LIMIT,
+        options={"fetchMarkets": {"types": ["spot", "swap", "future"]}},
+        unit=_UNIT,
+    ),
+)
 ENTRIES = (
     Capability(
         venue=_VENUE,
@@ -205,7 +227,7 @@ ENTRIES = (
         rank=50,
         timeframes=frozenset(_BARS),
         volume_units=dict.fromkeys(_KINDS, "base"),
-        raw=CandleEndpoint(_candles, decode_candles),
+        raw=CandleEndpoint(_candles, decode_candles, _weighs(2)),
     ),
     Capability(
         venue=_VENUE,
@@ -219,7 +241,7 @@ ENTRIES = (
         kinds=_KINDS,
         depth=_QUARTER,
         depth_reason=_THREE_MONTHS,
-        rows=RowsEndpoint(_trades, decode_trades, paging=Paging.BACK),
+        rows=RowsEndpoint(_trades, decode_trades, _weighs(2), paging=Paging.BACK),
     ),
     Capability(
         venue=_VENUE,
@@ -232,7 +254,7 @@ ENTRIES = (
         kinds=_CONTRACTS,
         depth=_QUARTER,
         depth_reason=_THREE_MONTHS,
-        rows=RowsEndpoint(_funding, decode_funding, paging=Paging.BACK),
+        rows=RowsEndpoint(_funding, decode_funding, _weighs(4), paging=Paging.BACK),
     ),
     Capability(
         venue=_VENUE,
@@ -245,6 +267,6 @@ ENTRIES = (
         kinds=_KINDS,
         depth=timedelta(0),
         depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book),
+        rows=RowsEndpoint(_book, decode_book, _book_weight),
     ),
 )
