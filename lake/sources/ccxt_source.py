@@ -26,6 +26,7 @@ from lake.sources.connection import Connection
 from lake.sources.costs import weight_of
 from lake.sources.cursor import CandleCursor
 from lake.sources.decode import Decoded, decode_unified
+from lake.sources.funding_now import FundingNow
 from lake.sources.market_requests import MarketRequests
 from lake.sources.markets import instruments_of
 from lake.sources.transport import Call
@@ -283,6 +284,15 @@ class CcxtSource:
             SourceError: It could not be had.
         """
         return await self._market.book(instrument, depth)
+
+    async def funding_now(self, instrument: Instrument) -> FundingNow:
+        """What the venue predicts for the running interval; nothing of it is settled yet.
+
+        Raises:
+            InvalidRequest: The venue does not say.
+            SourceError: It could not be had.
+        """
+        return await self._market.funding_now(instrument)
 
     def variant(self, series: Series, *, depth: int = DEFAULT_DEPTH) -> str | None:
         """What a series from here holds and may not be mixed with; None where nothing can be.

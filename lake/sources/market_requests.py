@@ -240,7 +240,7 @@ class MarketRequests:
             SourceError: It could not be had.
         """
         client, what = self._line.client, f"The running funding of {instrument.id}"
-        if client.has.get("fetchFundingRate") is not True:
+        if client.has.get("fetchFundingRate") is False:
             raise InvalidRequest(
                 f"{what} was asked for, but ccxt has no public method for it at "
                 f"{instrument.venue}. Ask another venue."

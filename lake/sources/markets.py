@@ -59,7 +59,11 @@ def _kind(market: Mapping[str, Any]) -> InstrumentKind | None:
         return InstrumentKind.SPOT
     if market.get("linear"):
         return InstrumentKind.LINEAR
-    return InstrumentKind.INVERSE if market.get("inverse") else None
+    if market.get("inverse"):
+        return InstrumentKind.INVERSE
+    # ccxt leaves both open at some venues; what it settles in says it.
+    kinds = {market.get("quote"): InstrumentKind.LINEAR, market.get("base"): InstrumentKind.INVERSE}
+    return kinds.get(market["settle"]) if market.get("contract") and market.get("settle") else None
 
 
 def _step(value: Any, mode: int) -> float | None:

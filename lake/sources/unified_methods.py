@@ -31,9 +31,17 @@ _LACKING: dict[DataType, frozenset[str]] = {
 }
 # Of these ccxt names no trade; ids are derived from the trades' values.
 _WITHOUT_IDS = _names("bithumb bitopro delta hashkey hibachi hollaex modetrade toobit woo woofipro")
-# Derivatives whose amounts are contracts: ccxt's own code multiplies them by the contract's
-# size where it wants coins (parse_ticker of each; parse_order of blofin).
-CONTRACTS = _names("BLOFIN HASHKEY POLONIEX TOOBIT")
+# Units of linear derivatives' amounts, by the venues' own answers (ccxt's recorded ones, read
+# 2026-11-22): what a trade is worth, or the candles' volumes beside it, tell one from the other.
+_UNITS = {
+    "BLOFIN": "contracts",
+    "HASHKEY": "contracts",
+    "POLONIEX": "contracts",
+    "TOOBIT": "contracts",
+    "WEEX": "base",
+}
+# Where ccxt 4.5.90 breaks on ``until``.
+WITHOUT_UNTIL = _names("aster")
 _METHODS = {
     DataType.TRADES: "fetchTrades",
     DataType.ORDERBOOK: "fetchOrderBook",
@@ -98,6 +106,4 @@ def amount_unit(kind: InstrumentKind, venue: Venue, contract_size: float | None)
     """What an amount of an instrument counts: ``base``, ``contracts``, or None: not known."""
     if kind is InstrumentKind.SPOT or is_coin(kind, contract_size):
         return "base"
-    if kind is InstrumentKind.LINEAR and venue.name in CONTRACTS:
-        return "contracts"
-    return None
+    return _UNITS.get(venue.name) if kind is InstrumentKind.LINEAR else None

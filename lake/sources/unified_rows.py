@@ -23,7 +23,7 @@ from lake.sources.decode import Decoded, as_integer, as_number, contract_size, r
 from lake.sources.fields import side
 from lake.sources.trade_answers import AskTrades
 from lake.sources.transport import Call
-from lake.sources.unified_methods import amount_unit
+from lake.sources.unified_methods import WITHOUT_UNTIL, amount_unit
 
 _ODD = float("nan")
 
@@ -32,6 +32,8 @@ def unified_ask(
     line: Connection, entry: Capability, instrument: Instrument, what: str
 ) -> AskTrades:
     """The function that asks for rows of *instrument* by the unified method."""
+
+    has_no_until = entry.venue.ccxt_id in WITHOUT_UNTIL
 
     async def ask(cursor: Cursor) -> Decoded:
         await line.load_markets()
@@ -50,7 +52,7 @@ def unified_ask(
             symbol,
             cursor.start_us // 1_000,
             cursor.limit,
-            {"until": cursor.end_us // 1_000 - 1},
+            {} if has_no_until else {"until": cursor.end_us // 1_000 - 1},
         )
         rows = _asked_for(rows, cursor, what)
         return decode_trades(rows, instrument, entry) if is_trades else decode_settlements(rows)

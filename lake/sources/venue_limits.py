@@ -35,4 +35,13 @@ UNIFIED_LIMITS: dict[str, UnifiedLimits] = {
     "BITFINEX": UnifiedLimits(1_000),
     "WHITEBIT": UnifiedLimits(1_000),
     "WOO": UnifiedLimits(100),
+    # Units by the venues' own answers (ccxt's recorded ones, read 2026-11-22): the quote volume
+    # beside the volume is price times coins, or price times contracts times their size.
+    "APEX": UnifiedLimits(volume_units={InstrumentKind.LINEAR: "base"}),
+    "BLOFIN": UnifiedLimits(volume_units={InstrumentKind.LINEAR: "base"}),
+    "WEEX": UnifiedLimits(volume_units={InstrumentKind.LINEAR: "base"}),
+    "DEEPCOIN": UnifiedLimits(volume_units={InstrumentKind.LINEAR: "contracts"}),
+    "HASHKEY": UnifiedLimits(volume_units={InstrumentKind.LINEAR: "contracts"}),
+    "POLONIEX": UnifiedLimits(volume_units={InstrumentKind.LINEAR: "contracts"}),
+    "TOOBIT": UnifiedLimits(volume_units={InstrumentKind.LINEAR: "contracts"}),
 }

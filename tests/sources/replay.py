@@ -65,12 +65,12 @@ def cases(venue: str) -> list[Case]:
 
 
 @asynccontextmanager
-async def serving(body: bytes) -> AsyncIterator[str]:
-    """A server that answers *body* to whatever it is asked; gives its URL."""
+async def serving(body: bytes, now_ms: float = NOW_MS) -> AsyncIterator[str]:
+    """A server that answers *body* at *now_ms* to whatever it is asked; gives its URL."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         # A Date that fits the clock that is set: one that differs would be doubted.
-        date = formatdate(NOW_MS / 1_000, usegmt=True)
+        date = formatdate(now_ms / 1_000, usegmt=True)
         return web.Response(body=body, content_type="application/json", headers={"Date": date})
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
@@ -85,8 +85,18 @@ async def serving(body: bytes) -> AsyncIterator[str]:
 @asynccontextmanager
 async def replaying(case: Case) -> AsyncIterator[CcxtSource]:
     """A source of the case's venue that knows its markets and gets its answer."""
-    async with serving(json.dumps(case.answer).encode()) as url:
-        entry = capability(Venue(case.venue), DataType.OHLCV)
+    async with replaying_at(case.venue, Venue(case.venue), case.answer) as source:
+        yield source
+
+
+@asynccontextmanager
+async def replaying_at(
+    exchange: str, venue: Venue, answer: Any, *, now_ms: float = NOW_MS
+) -> AsyncIterator[CcxtSource]:
+    """A source of *venue* that knows the recorded markets of *exchange* and gets *answer*."""
+    body = answer if isinstance(answer, str) else json.dumps(answer)
+    async with serving(body.encode(), now_ms) as url:
+        entry = capability(venue, DataType.OHLCV)
         line = Connection(
             access(entry.venue),
             base_url=url,
@@ -97,10 +107,10 @@ async def replaying(case: Case) -> AsyncIterator[CcxtSource]:
             timeout_s=5.0,
         )
         moment = time.monotonic()
-        line.clock.measured(NOW_MS, sent=moment, received=moment)
-        currencies = json.loads((RECORDED / "currencies" / f"{case.venue}.json").read_text())
+        line.clock.measured(now_ms, sent=moment, received=moment)
+        currencies = json.loads((RECORDED / "currencies" / f"{exchange}.json").read_text())
         line.client.set_markets(
-            json.loads((RECORDED / "markets" / f"{case.venue}.json").read_text()),
+            json.loads((RECORDED / "markets" / f"{exchange}.json").read_text()),
             {name: each for name, each in currencies.items() if each is not None},
         )
         try:

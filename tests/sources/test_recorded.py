@@ -36,7 +36,7 @@ UNIFIED = tuple(
     """.split()  # noqa: SIM905 - so many names read better as text
 )
 # Derivatives whose unit of volume ccxt's code does not settle.
-REFUSED = ("weex", "blofin")
+REFUSED = ("bydfi",)
 
 
 def expected(case: Case) -> list[tuple[object, ...]]:
