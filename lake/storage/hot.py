@@ -39,6 +39,7 @@ HOT = "hot.sqlite"
 # this long they are written again.
 _AGAIN_S = 1.0
 _FIRST = -(1 << 62)
+_KNOWN_MAX = 50_000
 
 _SERIES = (
     "select series_id, rows, is_whole, range_start, files from hot_series as series "
@@ -87,6 +88,8 @@ class Hot:
         self._written_at: dict[Series, float] = {}
         self._due: dict[Series, float] = {}
         self._bookkeeping = threading.Lock()
+        # What the catalog was found to say of a series' files, and at which version of it.
+        self._known: dict[Series, tuple[str, int]] = {}
 
     @property
     def path(self) -> Path:
@@ -267,6 +270,10 @@ class Hot:
             return self._database
 
     def _is_current(self, series: Series, state: _State) -> bool:
+        # Before the look: a commit in between makes the next one look again.
+        version = self._storage.database.version()
+        if self._known.get(series) == (state.files, version):
+            return True
         known = self._storage.database.read(
             _CATALOG,
             {
@@ -274,7 +281,12 @@ class Hot:
                 "range_start": _FIRST if state.is_whole else state.range_start,
             },
         )
-        return _files_text(known) == state.files
+        if _files_text(known) != state.files:
+            return False
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
+        self._known[series] = (state.files, version)
+        return True
 
     def _append(self, database: Database, series: Series, state: _State, commit: Published) -> bool:
         """Add the rows of a commit that only went on where the rows here end; whether it did."""

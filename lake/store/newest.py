@@ -75,13 +75,22 @@ def frame_of(data_type: DataType, rows: Sequence[tuple[Any, ...]]) -> pl.DataFra
     types = _types(data_type)
     # By column: polars takes half the time that it needs to take rows apart.
     values = zip(*reversed(rows), strict=True) if rows else [()] * len(types)
-    columns = []
-    for (name, kind), column in zip(types.items(), values, strict=True):
-        if isinstance(kind, pl.List):
-            columns.append(_levels(column).alias(name))
-        else:
-            columns.append(pl.Series(name, column, dtype=kind))
-    return pl.DataFrame(columns)
+    return pl.DataFrame(
+        [
+            _column(name, kind, column)
+            for (name, kind), column in zip(types.items(), values, strict=True)
+        ]
+    )
+
+
+def _column(name: str, kind: pl.DataType, values: Sequence[Any]) -> pl.Series:
+    if kind.is_nested():
+        return _levels(values).alias(name)
+    if not values or values[0] is None:
+        return pl.Series(name, values, dtype=kind)
+    # SQLite's columns are of one type, which polars finds out sooner than it takes it told.
+    made = pl.Series(name, values)
+    return made if made.dtype == kind else made.cast(kind)
 
 
 @cache

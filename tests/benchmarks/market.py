@@ -27,4 +27,8 @@ def market(names: Sequence[str], *, start: datetime, days: int) -> Path:
                 timeframes=(TimeFrame.MINUTE_1,),
                 rate=0.05,
             )
+    else:
+        # Made by an older version, perhaps; the server opens it for reading only.
+        with Storage.open(path):
+            pass
     return path
