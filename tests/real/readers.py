@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import zipfile
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -286,7 +287,7 @@ def rebuilt_books(market: str, *, every_ms: int, levels: int) -> Recorded:
 
     The text is what tardis.dev's ``book_snapshot`` CSV of the same books would be.
     """
-    sides: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]] = ({}, {})
+    bids, asks = _Side(-1), _Side(1)
     rows, lines, due = [], [], 0
     last_id: int | None = None
     path = RECORDED / f"hftbacktest_ws/{market}/btcusdt_20240808.gz"
@@ -294,44 +295,57 @@ def rebuilt_books(market: str, *, every_ms: int, levels: int) -> Recorded:
     for _, frame in frames:
         if "lastUpdateId" in frame:
             last_id = frame["lastUpdateId"]
-            _lay(sides, frame["bids"], frame["asks"])
+            bids.lay(frame["bids"])
+            asks.lay(frame["asks"])
     for received_us, frame in frames:
         data = frame.get("data")
         if not isinstance(data, dict) or data.get("e") != "depthUpdate":
             continue
         if last_id is None or data["u"] <= last_id:
             continue
-        _lay(sides, data["b"], data["a"])
+        bids.lay(data["b"])
+        asks.lay(data["a"])
         # Spot's changes bear no transaction time.
         ms = data.get("T", data["E"])
         if ms < due:
             continue
         due = ms - ms % every_ms + every_ms
-        bids = sorted(sides[0].items(), reverse=True)[:levels]
-        asks = sorted(sides[1].items())[:levels]
         known = {"ts": moment(ms * 1000), "sequence": data["u"], "received_at": moment(received_us)}
-        rows.append(book(bids, asks) | known)
-        cells = ["binance", "BTCUSDT", ms * 1000, received_us]
-        for ask, bid in zip(asks, bids, strict=True):
-            cells += [each.normalize() for each in (*ask, *bid)]
-        lines.append(
-            ",".join(f"{each:f}" if isinstance(each, Decimal) else str(each) for each in cells)
-        )
+        rows.append(book(bids.best(levels), asks.best(levels)) | known)
+        cells = ["binance", "BTCUSDT", str(ms * 1000), str(received_us)]
+        for ask, bid in zip(asks.best(levels), bids.best(levels), strict=True):
+            cells += [*ask, *bid]
+        lines.append(",".join(cells))
     name = f"BTCUSDT {market} books of {levels} every {every_ms} ms"
     return Recorded(name, table(rows, ORDERBOOK), "\n".join(lines).encode())
 
 
-def _lay(
-    sides: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]],
-    bids: list[list[str]],
-    asks: list[list[str]],
-) -> None:
-    for side, changes in zip(sides, (bids, asks), strict=True):
+class _Side:
+    """The levels of one side of a book, the best first."""
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._prices: list[float] = []  # with the sign that puts the best first
+        self._quantities: dict[float, str] = {}
+
+    def lay(self, changes: list[list[str]]) -> None:
         for price, quantity in changes:
-            if Decimal(quantity):
-                side[Decimal(price)] = Decimal(quantity)
-            else:
-                side.pop(Decimal(price), None)
+            key = self._sign * float(price)
+            is_held = key in self._quantities
+            if float(quantity):
+                # As short as tardis.dev writes it.
+                self._quantities[key] = quantity.rstrip("0").rstrip(".")
+                if not is_held:
+                    insort(self._prices, key)
+            elif is_held:
+                del self._quantities[key]
+                del self._prices[bisect_left(self._prices, key)]
+
+    def best(self, levels: int) -> list[tuple[str, str]]:
+        return [
+            (str(abs(key)).removesuffix(".0"), self._quantities[key])
+            for key in self._prices[:levels]
+        ]
 
 
 # Funding
