@@ -29,6 +29,7 @@ from lake.cli import (
 from lake.cli.demo import demo
 from lake.cli.interrupt import INTERRUPTED
 from lake.cli.output import print_error
+from lake.cli.shell import shell
 from lake.errors import InvalidRequest, LakeError, MigrationError, ReadOnlyLake, UnknownJob
 
 __all__ = ["app", "main"]
@@ -65,6 +66,7 @@ app.command(derive.trades_to_ohlcv, usage="Usage: lake trades-to-ohlcv SERIES...
 app.command(venues.sources, usage="Usage: lake sources [VENUE...] [OPTIONS]")
 app.command(venues.instruments, usage="Usage: lake instruments VENUE [PATTERN...] [OPTIONS]")
 app.command(query.sql, usage="Usage: lake sql STATEMENT|- [OPTIONS]")
+app.command(shell, usage="Usage: lake shell [OPTIONS] [-- DUCKDB-OPTIONS]")
 app.command(box.serve)
 app.command(box.generate)
 app.command(doctor.doctor)

@@ -39,10 +39,10 @@ def attach(connection: Connection, catalog: Path) -> None:
             f"{catalog} is open for writing in this process, so DuckDB must not open it too. "
             "Attach Storage.snapshot() instead."
         )
-    readable = _readable(catalog)
+    place = readable(catalog)
     connection.execute("detach database if exists catalog")
     try:
-        connection.execute(f"attach {quoted(str(readable))} as catalog (type sqlite, read_only)")
+        connection.execute(f"attach {quoted(str(place))} as catalog (type sqlite, read_only)")
         _require_version(connection, catalog)
         for statement in consistent_views(connection):
             connection.execute(statement)
@@ -145,8 +145,8 @@ def _consistent(table: str, columns: list[tuple[str, str]]) -> str:
     return f"select {outer} from sqlite_query('catalog', {quoted(f'select {inner} from {table}')})"
 
 
-def _readable(catalog: Path) -> Path:
-    """*catalog*, or a private copy of it where its folder cannot be written.
+def readable(catalog: Path) -> Path:
+    """*catalog*, or a private copy of it where its folder cannot be written or is full.
 
     SQLite reads a database in WAL mode only with the ``-shm`` file beside it. Where that is
     missing and cannot be made, nobody is writing, and a copy is as good.

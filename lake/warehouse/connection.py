@@ -18,6 +18,7 @@ from lake.domain.timeframe import TimeFrame
 from lake.sql_files import sql_file
 from lake.warehouse import session
 from lake.warehouse.catalog import Connection, attach, copy, load_sqlite, private_folder, quoted
+from lake.warehouse.queries import Broken, Query, load_queries
 
 CATALOG = "catalog.sqlite"
 PARQUET = "parquet"
@@ -55,10 +56,14 @@ class Opened:
     Attributes:
         connection: DuckDB's own.
         holdings: What the last :meth:`refresh` found.
+        queries: The user's own files that were loaded.
+        broken: Those that could not be.
     """
 
     def __init__(self, connection: Connection, access: Access) -> None:
         self.connection = connection
+        self.queries: list[Query] = []
+        self.broken: list[Broken] = []
         self.holdings = Holdings(0, ())
         self._access = access
         self._taken: dict[tuple[str, int], str] = {}
@@ -139,6 +144,7 @@ def open_on(root: Path, catalog: Path, access: Access = Access.OWN) -> Opened:
         opened.take(catalog)
         _prepare(opened.connection, _reachable(root, access))
         opened.refresh()
+        opened.queries, opened.broken = load_queries(opened.connection, root)
         for name, value in _settings(root, access).items():
             _set(opened.connection, name, value)
     except BaseException:
@@ -158,14 +164,23 @@ def _connect() -> Connection:
 
 def _prepare(connection: Connection, parquet: Path) -> None:
     """Names, macros and views over the Parquet files below *parquet*."""
-    # DuckDB takes every path for a pattern; a bracket in a folder's name must stay one.
-    place = _GLOB_CHARACTERS.sub(r"[\1]", str(parquet))
-    connection.execute("set variable lake_root = $value", {"value": place})
-    connection.execute(session.versions())
-    parts = (session.nothing(), session.macros(), session.views(), session.analytics())
+    parts = (
+        variables(parquet),
+        session.nothing(),
+        session.macros(),
+        session.views(),
+        session.analytics(),
+    )
     for statements in parts:
         for statement in statements:
             connection.execute(statement)
+
+
+def variables(parquet: Path) -> list[str]:
+    """What the macros must know before they are made."""
+    # DuckDB takes every path for a pattern; a bracket in a folder's name must stay one.
+    place = _GLOB_CHARACTERS.sub(r"[\1]", str(parquet))
+    return [f"set variable lake_root = {quoted(place)}", session.versions()]
 
 
 def _reachable(root: Path, access: Access) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from importlib import metadata
 from pathlib import Path
 
 PACKAGE = "duckdb_extension_sqlite_scanner"
@@ -17,3 +18,8 @@ def extension_path(version: str) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def duckdb_version() -> str:
+    """The version of DuckDB in this environment, without importing it."""
+    return metadata.version("duckdb")

@@ -108,6 +108,8 @@ class Warehouse:
         self._attached = self._catalog()
         self._stamp = _stamp(self._attached)
         self._opened = self._open()
+        for broken in self._opened.broken:
+            warnings.warn(str(broken), stacklevel=2)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
