@@ -24,14 +24,15 @@ from lake.domain.rows import Page
 from lake.domain.times import EPOCH
 from lake.errors import InvalidRequest, LeaseLost, SourceError
 from lake.ingestion.events import JobEnded, JobStarted, Stored
+from lake.ingestion.import_paths import Found, find
 from lake.ingestion.import_pieces import cut, holds, newest
 from lake.sources.archive import (
     ARCHIVE_TAG,
-    SUFFIXES,
     ArchiveFile,
     Contents,
     Hints,
     NotRecognised,
+    Streamed,
     recognise,
 )
 from lake.storage.lake import PartitionCommit
@@ -126,7 +127,7 @@ def import_files(
         InvalidRequest: There is no such path, or no archive in the folders.
         StorageError: The lake cannot be written. What was stored stays; the same call goes on.
     """
-    found = _find(paths)
+    found = find(paths)
     run = _Run(
         storage,
         Hints(venue, instrument, data_type, timeframe, timezone),
@@ -134,12 +135,6 @@ def import_files(
         now or datetime.now(UTC).replace(tzinfo=None),
     )
     return run.all(found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    path: Path
-    is_named: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +169,7 @@ class _Run:
     counts: Counter[str] = field(default_factory=Counter)
     job: _SeriesJob | None = None
 
-    def all(self, found: Sequence[_Found]) -> ImportReport:
+    def all(self, found: Sequence[Found]) -> ImportReport:
         started = time.monotonic()
         by_series: dict[tuple[Series, str | None], list[ArchiveFile]] = {}
         for each in found:
@@ -194,7 +189,7 @@ class _Run:
             interrupted=interrupted,
         )
 
-    def _recognised(self, each: _Found) -> ArchiveFile | None:
+    def _recognised(self, each: Found) -> ArchiveFile | None:
         try:
             return recognise(each.path, self.hints)
         except NotRecognised as error:
@@ -226,7 +221,10 @@ class _Run:
         self.job = None
         try:
             for group in _groups(files):
-                self._group(series, files, group)
+                if group[0].promise is None:
+                    self._stream(series, files, group[0])
+                else:
+                    self._group(series, files, group)
         except _Cancelled:
             self._end(series, JobState.CANCELLED, "cancelled on request; what was stored stays")
             return False
@@ -273,6 +271,29 @@ class _Run:
                 )
             )
 
+    def _stream(self, series: Series, files: Sequence[ArchiveFile], file: ArchiveFile) -> None:
+        """Read and commit a file that promises nothing, a partition at a time: it may be long."""
+        state, rejected, notes = FileState.UNCHANGED, 0, 0
+        try:
+            found: Streamed = file.stream(now=self.now)
+            for whole in found.pages:
+                for partition, page in cut(series, whole):
+                    held = self.storage.read_partition(partition)
+                    piece = _Piece(file, page, held is not None and holds(held, page.rows))
+                    if not piece.is_held or not self._is_claimed(series, [piece]):
+                        self._commit(partition, [piece], files, found.window)
+                    if not piece.is_held:
+                        state = FileState.STORED
+                    rejected, notes = rejected + len(page.rejected), notes + len(page.notes)
+        except (SourceError, InvalidRequest) as error:
+            self._done(FileOutcome(file.path, FileState.REFUSED, str(error), series))
+            return
+        self._done(
+            FileOutcome(
+                file.path, state, found.remark, series, found.window, found.rows, rejected, notes
+            )
+        )
+
     def _read(self, file: ArchiveFile) -> Contents | None:
         try:
             return file.read(now=self.now)
@@ -292,9 +313,13 @@ class _Run:
         )
 
     def _commit(
-        self, partition: Partition, pieces: Sequence[_Piece], files: Sequence[ArchiveFile]
+        self,
+        partition: Partition,
+        pieces: Sequence[_Piece],
+        files: Sequence[ArchiveFile],
+        *windows: TimeRange,
     ) -> None:
-        job = self.job = self.job or self._start(partition.series, pieces, files)
+        job = self.job = self.job or self._start(partition.series, pieces, files, *windows)
         if self.storage.jobs.renew(job.lease, ttl_s=_LEASE_S).cancel_requested:
             raise _Cancelled
         pages = [piece.page for piece in pieces]
@@ -316,10 +341,14 @@ class _Run:
         self.emit(Stored(partition.series, partition.path, added, changed, result.bytes))
 
     def _start(
-        self, series: Series, pieces: Sequence[_Piece], files: Sequence[ArchiveFile]
+        self,
+        series: Series,
+        pieces: Sequence[_Piece],
+        files: Sequence[ArchiveFile],
+        *more: TimeRange,
     ) -> _SeriesJob:
         windows = [file.promise for file in files if file.promise is not None]
-        windows += [piece.page.window for piece in pieces]
+        windows += [*more, *(piece.page.window for piece in pieces)]
         hull = TimeRange(min(each.start for each in windows), max(each.end for each in windows))
         jobs = self.storage.jobs
         job = jobs.create(series, hull, kind="import")
@@ -341,30 +370,6 @@ class _Run:
 
 class _Cancelled(Exception):
     """Somebody asked for the job to be cancelled."""
-
-
-def _find(paths: Iterable[str | Path]) -> list[_Found]:
-    """The files to import, each once, in the order of their paths."""
-    named: dict[Path, bool] = {}
-    for each in paths:
-        path = Path(each)
-        if path.is_dir():
-            inside = [file for file in path.rglob("*") if _is_candidate(file)]
-            for file in inside:
-                named.setdefault(file, False)
-            if not inside:
-                raise InvalidRequest(
-                    f"There is no archive ({', '.join(SUFFIXES)}) below {path.absolute()}."
-                )
-        elif path.exists():
-            named[path] = True
-        else:
-            raise InvalidRequest(f"{path.absolute()} does not exist. Nothing was imported.")
-    return [_Found(path, is_named) for path, is_named in sorted(named.items())]
-
-
-def _is_candidate(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
 
 
 def _groups(files: Sequence[ArchiveFile]) -> list[list[ArchiveFile]]:

@@ -13,6 +13,7 @@ from lake.sources.archive.format import (
     Contents,
     Hints,
     NotRecognised,
+    Streamed,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Contents",
     "Hints",
     "NotRecognised",
+    "Streamed",
     "recognise",
 ]
 

@@ -6,6 +6,7 @@ contracts and gives the base amount where the others give the quote amount.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from lake.domain.coverage import Basis, Claim
 from lake.domain.identifiers import DataType, Instrument, InstrumentId, Series, Venue
+from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import Page
 from lake.domain.timeframe import Grid
@@ -34,10 +36,10 @@ from lake.sources.archive.binance_names import (
     venues_by_path,
     venues_by_symbol,
 )
-from lake.sources.archive.candle_csv import CandleColumns, read_candles
-from lake.sources.archive.container import open_container, refused
-from lake.sources.archive.format import ArchiveFile, Contents, Hints
-from lake.sources.validation import Checked
+from lake.sources.archive.candle_csv import CandleColumns, CandleCsv
+from lake.sources.archive.candle_stream import Tally, pages, survey
+from lake.sources.archive.container import Container, open_container, refused
+from lake.sources.archive.format import ArchiveFile, Contents, Hints, Streamed
 
 _F64, _I64 = pa.float64(), pa.int64()
 _COLUMNS = CandleColumns(
@@ -75,6 +77,10 @@ _MAX_LINE_BYTES = 512
 _SPARE_ROWS = 2_000
 # A file without a promise may hold years of minutes.
 _MAX_UNNAMED_BYTES = 2 << 30
+# What is in no order is sorted in memory, some 300 MB of it.
+_MOST_UNSORTED_ROWS = 2_000_000
+# Each is kept with its text; a file that has more is not what it says.
+_MOST_BAD_ROWS = 100_000
 # From here on (in us) a time is in microseconds: only spot's archives ever are.
 _MICROSECONDS = 10**15
 # Rounding of an inverse candle's base volume against its contracts: prices lie inside the
@@ -121,22 +127,15 @@ class BinanceCandles:
         return ArchiveFile(path, self, series, instrument, named.promise if named else None)
 
     def read(self, file: ArchiveFile, *, now: datetime) -> Contents:
-        grid = file.series.grid
-        assert grid is not None
         with open_container(file.path) as container:
-            checked = read_candles(
-                container,
-                _COLUMNS,
-                grid,
-                file.promise,
-                closed_before=now,
-                budget=_budget(grid, file.promise),
-                convert=lambda table: _in_our_units(table, file.instrument),
-            )
-            _require_sense(file, checked)
-            if file.series.venue == COINM:
-                _require_contract_size(file, checked.rows)
-            claim, remark = _claim(file, grid, checked, container.evidence)
+            csv = _csv(file, container, now)
+            checked = csv.read()
+            tally, fit = Tally(), _Fit(file)
+            tally.add(checked)
+            fit.look(checked.rows)
+            _require_sense(file, tally)
+            fit.require()
+            claim, remark = _claim(file, csv.grid, tally, container.evidence)
         return Contents(
             Page(
                 window=file.promise or claim.range,
@@ -147,6 +146,50 @@ class BinanceCandles:
             ),
             remark,
         )
+
+    def stream(self, file: ArchiveFile, *, now: datetime) -> Streamed:
+        fit = _Fit(file)
+        with open_container(file.path) as container:
+            csv = _csv(file, container, now)
+            tally, is_text = survey(csv, fit.look)
+            _require_sense(file, tally)
+            fit.require()
+            claim, remark = _claim(file, csv.grid, tally, container.evidence)
+        if tally.is_ascending:
+            read = _streamed(file, claim, now, is_text=is_text)
+        elif tally.rows <= _MOST_UNSORTED_ROWS:
+            read = iter((self.read(file, now=now).page,))
+        else:
+            raise refused(
+                file.path,
+                f"has {tally.rows:,} candles that are not in the order of their times, too many "
+                "to be sorted in memory; sort it, or cut it by month",
+            )
+        return Streamed(claim.range, tally.rows, tally.rejected, read, remark)
+
+
+def _csv(file: ArchiveFile, container: Container, now: datetime) -> CandleCsv:
+    grid = file.series.grid
+    assert grid is not None
+    return CandleCsv(
+        container,
+        _COLUMNS,
+        grid,
+        file.promise,
+        closed_before=now,
+        budget=_budget(grid, file.promise),
+        convert=lambda table: _in_our_units(table, file.instrument),
+    )
+
+
+def _streamed(file: ArchiveFile, claim: Claim, now: datetime, *, is_text: bool) -> Iterator[Page]:
+    windows = [window for _, window in split(file.series, claim.range)]
+    try:
+        with open_container(file.path) as container:
+            blocks = _csv(file, container, now).blocks(is_text=is_text)
+            yield from pages(blocks, windows, claim)
+    except pa.ArrowInvalid as error:
+        raise refused(file.path, "changed while it was read") from error
 
 
 def _fully_hinted(hints: Hints) -> bool:
@@ -243,18 +286,17 @@ def _in_our_units(table: pa.Table, instrument: Instrument) -> pa.Table:
     return table
 
 
-def _require_sense(file: ArchiveFile, checked: Checked) -> None:
+def _require_sense(file: ArchiveFile, tally: Tally) -> None:
     """Refuse a file that is well-formed and still not what it says."""
-    rows, rejected = checked.rows, checked.rejected
-    if rows.num_rows == 0 and not rejected:
+    if not tally.rows and not tally.rejected:
         raise refused(file.path, "holds no candles")
-    if len(rejected) > rows.num_rows:
+    if tally.rejected > tally.rows or tally.rejected > _MOST_BAD_ROWS:
         raise refused(
             file.path,
-            f"has {len(rejected):,} bad rows of {rows.num_rows + len(rejected):,}; the first "
-            f"{rejected[0].reason!r}",
+            f"has {tally.rejected:,} bad rows of {tally.rows + tally.rejected:,}; the first "
+            f"{tally.first_reason!r}",
         )
-    if not pc.sum(rows["volume"]).as_py() and pc.sum(rows["trade_count"]).as_py():
+    if not tally.volume and tally.trades:
         raise SourceError(
             f"{file.path.name} has trades but no volume in any row: these are mark, index or "
             "premium prices, which are never stored as ohlcv.",
@@ -262,37 +304,53 @@ def _require_sense(file: ArchiveFile, checked: Checked) -> None:
         )
 
 
-def _require_contract_size(file: ArchiveFile, rows: pa.Table) -> None:
-    """Compare the contract size with the file's own volumes: quote / base lies in the candle."""
-    base = rows["volume"].to_numpy()
-    traded = base > 0
-    if not traded.any():
-        return
-    price = rows["quote_volume"].to_numpy()[traded] / base[traded]
-    low = rows["low"].to_numpy()[traded] * (1 - _FITTING_TOLERANCE)
-    high = rows["high"].to_numpy()[traded] * (1 + _FITTING_TOLERANCE)
-    if np.mean((price >= low) & (price <= high)) < _FITTING_SHARE:
-        size = file.instrument.contract_size
+class _Fit:
+    """Compares COIN-M's contract size with a file's volumes: quote / base lies in the candle."""
+
+    def __init__(self, file: ArchiveFile) -> None:
+        self._file = file
+        self._fitting = self._traded = 0
+
+    def look(self, rows: pa.Table) -> None:
+        """Count the rows whose volumes fit."""
+        if self._file.series.venue != COINM:
+            return
+        base = rows["volume"].to_numpy()
+        traded = base > 0
+        price = rows["quote_volume"].to_numpy()[traded] / base[traded]
+        low = rows["low"].to_numpy()[traded] * (1 - _FITTING_TOLERANCE)
+        high = rows["high"].to_numpy()[traded] * (1 + _FITTING_TOLERANCE)
+        self._traded += int(traded.sum())
+        self._fitting += int(np.sum((price >= low) & (price <= high)))
+
+    def require(self) -> None:
+        """
+        Raises:
+            SourceError: Too few do.
+        """
+        if self._fitting >= self._traded * _FITTING_SHARE:
+            return
+        size = self._file.instrument.contract_size
         raise SourceError(
-            f"{file.path.name}: contracts of {size:g} {file.instrument.quote} do not fit its "
-            "volumes, so its quote volume cannot be computed. Backfill the series instead: the "
-            "exchange names the contract size.",
+            f"{self._file.path.name}: contracts of {size:g} {self._file.instrument.quote} do not "
+            "fit its volumes, so its quote volume cannot be computed. Backfill the series "
+            "instead: the exchange names the contract size.",
             retryable=False,
         )
 
 
-def _claim(file: ArchiveFile, grid: Grid, checked: Checked, evidence: str) -> tuple[Claim, str]:
+def _claim(file: ArchiveFile, grid: Grid, tally: Tally, evidence: str) -> tuple[Claim, str]:
     """What the file may claim, and what the user should know about it."""
-    rows, promise = checked.rows, file.promise
-    moments = rows["ts"].cast(pa.int64())
-    first_us, last_us = pc.min(moments).as_py(), pc.max(moments).as_py()
+    promise, first_us, last_us = file.promise, tally.first_us, tally.last_us
+    assert first_us is not None
+    assert last_us is not None
     closed = grid.next(from_us(last_us))
     if promise is None:
         return Claim(TimeRange(from_us(first_us), closed), Basis.ROWS_ONLY), (
             "its name promises nothing, so its holes mean nothing"
         )
     last_slot = grid.floor(from_us(to_us(promise.end) - 1))
-    missing = grid.count(promise) - rows.num_rows
+    missing = grid.count(promise) - tally.rows
     remark, end = "", promise.end
     if from_us(last_us) < last_slot:
         end = closed

@@ -7,7 +7,7 @@ that cannot be stored is read once more as text, so that each bad line is kept a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
@@ -50,29 +50,28 @@ class _Lines:
 
     fields: int
     bad: list[Rejected] = field(default_factory=list)
+    count: int = 0
 
     def handle(self, row: pa_csv.InvalidRow) -> str:
-        if len(self.bad) < _MAX_BAD_LINES:
+        if self.count + len(self.bad) < _MAX_BAD_LINES:
             first = row.text.split(",", 1)[0]
             moment = from_us(epoch_us(int(first))) if first.isdigit() and len(first) < 18 else None
             reason = f"has {row.actual_columns} fields instead of {self.fields}"
             self.bad.append(Rejected(moment, reason, row.text))
         return "skip"
 
+    def taken(self) -> tuple[Rejected, ...]:
+        """The bad lines met since the last time."""
+        bad, self.bad = tuple(self.bad), []
+        self.count += len(bad)
+        return bad
 
-def read_candles(
-    container: Container,
-    columns: CandleColumns,
-    grid: Grid,
-    window: TimeRange | None,
-    *,
-    closed_before: datetime,
-    budget: int,
-    convert: _Convert,
-) -> Checked:
-    """Every candle of the CSV in *container*, checked.
 
-    Args:
+@dataclass(frozen=True, slots=True)
+class CandleCsv:
+    """One CSV of candles and how it is read.
+
+    Attributes:
         container: The opened file. It is read to its end, so its CRC is compared.
         columns: What its fields are.
         grid: The open times that are possible.
@@ -80,27 +79,59 @@ def read_candles(
         closed_before: Candles that close later are left out.
         budget: Bytes that the CSV may have.
         convert: Gives the vendor's columns our names and units.
-
-    Raises:
-        SourceError: The file is damaged, or its last line is cut.
     """
-    skip = _header_lines(container.head())
 
-    def checked(table: pa.Table, raw: Callable[[int], str] | None = None) -> Checked:
-        return validate_candles(convert(table), grid, window, closed_before=closed_before, raw=raw)
+    container: Container
+    columns: CandleColumns
+    grid: Grid
+    window: TimeRange | None
+    closed_before: datetime
+    budget: int
+    convert: _Convert
 
-    lines = _Lines(len(columns.names))
-    try:
-        parts = [checked(table) for table in _tables(container, columns, budget, None, skip)]
-        whole = not any(part.rejected for part in parts)
-    except pa.ArrowInvalid:
-        whole = False
-    if not whole:
-        parts = []
-        for table in _tables(container, columns, budget, lines, skip):
-            data = _without_headers(table, columns)
-            parts.append(checked(_numbers(data, columns), partial(_line, data)))
-    return _joined(parts, lines.bad, grid, closed_before)
+    def read(self) -> Checked:
+        """Every candle of it, checked.
+
+        Raises:
+            SourceError: The file is damaged, or its last line is cut.
+        """
+        try:
+            parts = list(self.blocks(is_text=False))
+            whole = not any(part.rejected for part in parts)
+        except pa.ArrowInvalid:
+            whole = False
+        if not whole:
+            parts = list(self.blocks(is_text=True))
+        return _joined(parts, self.grid, self.closed_before)
+
+    def blocks(self, *, is_text: bool) -> Iterator[Checked]:
+        """The candles as they stand, checked block by block, in bounded memory.
+
+        Args:
+            is_text: Read slowly, so that bad lines are kept as they were written.
+
+        Raises:
+            SourceError: The file is damaged, or its last line is cut.
+            pa.ArrowInvalid: Some line is no row of numbers; not where *is_text*.
+        """
+        names = self.columns.names
+        skip = _header_lines(self.container.head())
+        if not is_text:
+            for table in _tables(self.container, self.columns, self.budget, None, skip):
+                yield self._checked(table)
+            return
+        lines = _Lines(len(names))
+        for table in _tables(self.container, self.columns, self.budget, lines, skip):
+            data = _without_headers(table, self.columns)
+            part = self._checked(_numbers(data, self.columns), partial(_line, data))
+            yield replace(part, rejected=(*lines.taken(), *part.rejected))
+        if last := lines.taken():
+            yield Checked(OHLCV.schema.empty_table(), rejected=last)
+
+    def _checked(self, table: pa.Table, raw: Callable[[int], str] | None = None) -> Checked:
+        return validate_candles(
+            self.convert(table), self.grid, self.window, closed_before=self.closed_before, raw=raw
+        )
 
 
 def _header_lines(head: bytes) -> int:
@@ -188,11 +219,9 @@ def _line(table: pa.Table, row: int) -> str:
     return ",".join(column[row].as_py() for column in table.columns)
 
 
-def _joined(
-    parts: list[Checked], bad_lines: list[Rejected], grid: Grid, closed_before: datetime
-) -> Checked:
+def _joined(parts: list[Checked], grid: Grid, closed_before: datetime) -> Checked:
     """The parts of one file as one answer, ascending, each open time once."""
-    rejected = [*bad_lines, *(each for part in parts for each in part.rejected)]
+    rejected = [each for part in parts for each in part.rejected]
     notes = tuple(note for part in parts for note in part.notes)
     tables = [part.rows for part in parts if part.rows.num_rows]
     rows = pa.concat_tables(tables) if tables else OHLCV.schema.empty_table()

@@ -6,6 +6,7 @@ A new vendor is one module with one class that has these three members, listed i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,12 +58,34 @@ class ArchiveFile:
         """All of its rows; see :meth:`ArchiveFormat.read`."""
         return self.reader.read(self, now=now)
 
+    def stream(self, *, now: datetime) -> Streamed:
+        """The same a partition at a time; see :meth:`ArchiveFormat.stream`."""
+        return self.reader.stream(self, now=now)
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """A file's rows, checked, with what it may claim; ``remark`` is for whoever imported it."""
 
     page: Page
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A file that was found intact, and whose rows are still to be read.
+
+    Attributes:
+        window: From its first row to the end of its last.
+        rows: How many rows there are.
+        rejected: How many cannot be stored.
+        pages: Its rows, ascending, one page a partition; may be iterated once.
+    """
+
+    window: TimeRange
+    rows: int
+    rejected: int
+    pages: Iterator[Page]
     remark: str = ""
 
 
@@ -90,4 +113,12 @@ class ArchiveFormat(Protocol):
 
         Raises:
             SourceError: The file is damaged or not what it says. Nothing of it may be stored.
+        """
+
+    def stream(self, file: ArchiveFile, *, now: datetime) -> Streamed:
+        """As :meth:`read`, in bounded memory: for files that promise nothing and may hold years.
+
+        Raises:
+            SourceError: As for :meth:`read`; also while pages are read, where the file changed
+                since it was looked through.
         """

@@ -1,0 +1,42 @@
+"""Finds the files that an import was asked for: named ones, and archives in folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lake.errors import InvalidRequest
+from lake.sources.archive import SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file, and whether it was named itself: then it has to be an archive."""
+
+    path: Path
+    is_named: bool
+
+
+def find(paths: Iterable[str | Path]) -> list[Found]:
+    """The files to import, each once, in the order of their paths."""
+    named: dict[Path, bool] = {}
+    for each in paths:
+        path = Path(each)
+        if path.is_dir():
+            inside = [file for file in path.rglob("*") if _is_candidate(file)]
+            for file in inside:
+                named.setdefault(file, False)
+            if not inside:
+                raise InvalidRequest(
+                    f"There is no archive ({', '.join(SUFFIXES)}) below {path.absolute()}."
+                )
+        elif path.exists():
+            named[path] = True
+        else:
+            raise InvalidRequest(f"{path.absolute()} does not exist. Nothing was imported.")
+    return [Found(path, is_named) for path, is_named in sorted(named.items())]
+
+
+def _is_candidate(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
