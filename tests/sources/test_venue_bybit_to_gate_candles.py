@@ -95,6 +95,8 @@ CASES = [
 # Gate's inverse candles are refused.
 WITH_CANDLES = [each for each in CASES if each.name != "GATE inverse"]
 of_case = pytest.mark.parametrize("of", WITH_CANDLES, ids=lambda of: of.name)
+LINEAR_CASES = [each for each in CASES if each.name.endswith("linear")]
+of_one_kind = pytest.mark.parametrize("of", LINEAR_CASES, ids=lambda of: of.name)
 
 
 def fetched(
@@ -201,7 +203,7 @@ def test_all_minutes_come_back_exact_under_every_seed(of: Case, seed: int) -> No
     assert claimed(pages) == [window]
 
 
-@of_case
+@of_one_kind
 def test_the_running_candle_is_never_stored(of: Case) -> None:
     """It is shown half-formed by all four; claims end where candles are final."""
     window = TimeRange(back(30), back(-1))
@@ -213,7 +215,7 @@ def test_the_running_candle_is_never_stored(of: Case) -> None:
     assert claimed(pages) == [TimeRange(back(30), back(2))]
 
 
-@of_case
+@of_one_kind
 @pytest.mark.parametrize(("timeframe", "days"), [(DAY, 1_000), (MONTH, 1_100), (QUARTER, 22)])
 def test_longer_candles_come_back_exact(of: Case, timeframe: TimeFrame, days: int) -> None:
     """Days begin at midnight UTC, months on their first; no request is longer than allowed."""
@@ -367,7 +369,7 @@ def test_a_book_is_in_the_base_asset_and_as_deep_as_asked(of: Case, rate: float)
             assert row[f"{side}_quantities"] == pytest.approx(amounts, rel=1e-15)
 
 
-@pytest.mark.parametrize("of", CASES, ids=lambda of: of.name)
+@of_one_kind
 def test_a_book_that_is_deeper_than_the_venues_is_refused(of: Case) -> None:
     stand_in = of.made(NOW, of.market)
 

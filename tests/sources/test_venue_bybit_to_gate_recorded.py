@@ -7,6 +7,7 @@ asked here; its candles of it have the same fields.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -120,6 +121,17 @@ def test_candles_have_ccxts_values_and_the_quote_volume_that_it_drops(venue: str
         assert page.rejected == ()
         assert ours == theirs
         assert page.rows["quote_volume"].null_count == 0
+
+
+def test_gates_recorded_candle_is_running_and_has_ccxts_values() -> None:
+    [case] = cases("gate")
+
+    [candle] = candles(GATE, case.answer)
+
+    [theirs] = case.parsed
+    names = ("open", "high", "low", "close", "volume")
+    assert [candle["ts"] * 1_000, *(candle[name] for name in names)] == theirs
+    assert candle["closed"] is False
 
 
 def test_recorded_trades_have_ccxts_values() -> None:
@@ -383,6 +395,29 @@ def test_funding_of_what_expires_is_refused() -> None:
 
     with pytest.raises(InvalidRequest, match="perpetuals only"):
         requests.check(dated, Series(DataType.FUNDING_RATES, dated.id))
+
+
+@pytest.mark.parametrize(
+    ("settle", "product"),
+    [
+        ("USDT", "USDT-FUTURES"),
+        ("USDC", "USDC-FUTURES"),
+        ("BTC", "COIN-FUTURES"),
+        ("SUSDT", "SUSDT-FUTURES"),
+        ("SBTC", "SCOIN-FUTURES"),
+    ],
+)
+def test_bitgets_contracts_are_asked_for_in_their_product(settle: str, product: str) -> None:
+    own = replace(BITGET_LINEAR, settle=settle)
+    rows = capability(Venue("BITGET"), DataType.FUNDING_RATES).rows
+    assert rows is not None
+
+    first, later = (rows.request(own, Cursor(100, token=token)) for token in (None, "7"))
+
+    assert first.parameters == {
+        "symbol": "BTCUSDT", "productType": product, "pageSize": 100, "pageNo": "1",
+    }  # fmt: skip
+    assert later.parameters["pageNo"] == "7"
 
 
 def test_dated_contracts_of_gate_are_asked_for_at_their_own_market() -> None:

@@ -212,13 +212,24 @@ def test_bitgets_end_of_trades_may_be_included_or_not(end_included: bool) -> Non
 @pytest.mark.parametrize("name", PERPETUALS)
 def test_settlements_come_back_exact_though_their_interval_changed(name: str, rate: float) -> None:
     """From eight hours to four to one, over three years; three months at OKX."""
+    assert_settlements(name, rate=rate, seed=2)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("name", PERPETUALS)
+def test_settlements_come_back_exact_under_every_seed(name: str, seed: int) -> None:
+    assert_settlements(name, rate=0.4, seed=seed)
+
+
+def assert_settlements(name: str, *, rate: float, seed: int) -> None:
     days = 89 if name.startswith("OKX") else 1_090
     window = TimeRange(
         NOW.replace(minute=0, second=0) - timedelta(days=days), NOW - timedelta(hours=2)
     )
     source = QUARTER if name.startswith("OKX") else SETTLEMENTS
 
-    _, _, pages = fetched(name, DataType.FUNDING_RATES, window, rate=rate, seed=2)
+    _, _, pages = fetched(name, DataType.FUNDING_RATES, window, rate=rate, seed=seed)
 
     rows = rows_of(pages)
     theirs = [each for each in source if from_us(each.ts_ms * 1_000) in window]

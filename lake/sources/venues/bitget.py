@@ -34,6 +34,8 @@ from lake.sources.wire_values import book_of, book_time
 _VENUE = Venue("BITGET")
 _SPOT = InstrumentKind.SPOT
 _CONTRACTS = frozenset({InstrumentKind.LINEAR, InstrumentKind.INVERSE})
+_STABLE = ("USDT", "USDC", "SUSDT", "SUSDC")
+_DEMO_COINS = ("SBTC", "SETH", "SEOS")
 # Spot's and the contracts' names, and for how many days the newer endpoint reaches back (the
 # docs say more, ccxt's authors measured this). Two hours are known for contracts only. Where
 # its 3d candles are counted from is not said.
@@ -70,8 +72,10 @@ _RECENT_TRADES = (
 def _market(instrument: Instrument) -> dict[str, Any]:
     wanted: dict[str, Any] = {"symbol": instrument.native_id}
     if instrument.kind is not _SPOT:
-        stable = instrument.settle in ("USDT", "USDC")
-        wanted["productType"] = f"{instrument.settle if stable else 'COIN'}-FUTURES"
+        settle = instrument.settle or ""
+        # Coins are margin of one product; those that begin with S trade in its demo.
+        coin = "SCOIN" if settle in _DEMO_COINS else "COIN"
+        wanted["productType"] = f"{settle if settle in _STABLE else coin}-FUTURES"
     return wanted
 
 
