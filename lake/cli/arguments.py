@@ -173,7 +173,9 @@ class Span:
                 )
             return start, end
         if not 0 < self.days < _DAYS_MAX:
-            raise InvalidRequest(f"--days {self.days:g} is not a number of days above 0.")
+            raise InvalidRequest(
+                f"--days {self.days:g} is not a number of days above 0 and below {_DAYS_MAX:,}."
+            )
         if start is not None and self.end:
             raise InvalidRequest("Use two of --start, --end and --days: the third follows.")
         try:

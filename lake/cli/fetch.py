@@ -213,9 +213,7 @@ async def _backfill(
 
 
 async def _confirm_plan(made: Plan) -> None:
-    from lake.ingestion.estimates import Sureness
-
-    if made.sureness is Sureness.UNKNOWN:
+    if not made.is_size_known:
         print(
             "Whether this takes more than an hour or 10 GB cannot be told beforehand, so it is "
             "not asked. Ctrl-C stops cleanly, and the same command goes on.",

@@ -26,6 +26,7 @@ _NOUNS = {
 }
 # Columns that only some data types have.
 _ONLY_WHERE_KNOWN = frozenset({"timeframe", "variant", "listed_from", "listed_to", "settle"})
+_MINUTES_FROM_S = 90
 _LARGE = 1e9  # ten digits of what is larger would round cents away
 _INDENT = "    "  # of the second line of a row that does not fit the terminal
 
@@ -175,17 +176,26 @@ def size_text(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def span_text(seconds: float) -> str:
+    """A span that was asked for, exactly where it is a whole number of a unit: ``2 days``."""
+    for unit, length in (("day", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length and seconds % length == 0:
+            count = int(seconds // length)
+            return f"{count:,} {unit}{'s' if unit == 'day' and count != 1 else ''}"
+    return f"{seconds:g} s" if seconds < _MINUTES_FROM_S else seconds_text(seconds)
+
+
 def seconds_text(seconds: float) -> str:
     """A span for people: ``0.4 s``, ``12 s``, ``4 min``, ``2 h 5 min``."""
     if seconds < 9.5:
         return f"{max(seconds, 0):.1f} s"
-    if seconds < 90:
+    if seconds < _MINUTES_FROM_S:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:.0f} days"
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:,.0f} days"
 
 
 def _plain(row: Row) -> dict[str, object]:

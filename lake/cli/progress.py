@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from lake.cli.output import rows_text, seconds_text, size_text
+from lake.cli.output import rows_text, seconds_text, size_text, span_text
 from lake.domain.identifiers import DataType, Series
 from lake.ingestion.events import (
     BudgetState,
@@ -138,7 +138,7 @@ class Tally:
                 if wanted
                 else rows_text(self.rows, kind)
             ]
-        return [f"{seconds_text(done)} of {seconds_text(wanted)}", rows_text(self.rows, kind)]
+        return [f"{seconds_text(done)} of {span_text(wanted)}", rows_text(self.rows, kind)]
 
 
 class PlainProgress(AbstractContextManager["PlainProgress"]):

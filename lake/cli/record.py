@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lake.cli.arguments import Place, announce
@@ -16,6 +15,7 @@ from lake.cli.output import (
     rows_text,
     seconds_text,
     size_text,
+    span_text,
 )
 from lake.domain.identifiers import DataType
 from lake.domain.jobs import JobState
@@ -74,7 +74,7 @@ def plan_line(made: RecordingPlan) -> str:
     books = f"{len(made.books):,} book{'' if len(made.books) == 1 else 's'}"
     what = (
         f"plan: {books} of {recording.depth} levels a side every "
-        f"{_span_text(recording.every)} from now on"
+        f"{span_text(recording.every.total_seconds())} from now on"
     )
     share = f"{made.budget_share:.1%} of what may be used of {recording.venue}'s rate limit"
     if made.ticks is None:
@@ -83,7 +83,7 @@ def plan_line(made: RecordingPlan) -> str:
     count = made.ticks * len(made.books)
     assert recording.duration is not None
     return (
-        f"{what} for {_span_text(recording.duration)}: "
+        f"{what} for {span_text(recording.duration.total_seconds())}: "
         f"{rows_text(count, DataType.ORDERBOOK)}, about "
         f"{size_text(count * made.bytes_per_snapshot)}, {share}"
     )
@@ -152,11 +152,3 @@ def _print_report(report: RecordReport, tally: Tally, *, as_json: bool) -> None:
             print_error(f"lake: {each.series} failed", each.error or "no reason was given")
     if report.interrupted:
         print("interrupted; what was taken is stored", file=sys.stderr)
-
-
-def _span_text(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g} {unit}"
-    return f"{seconds:g} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,12 @@ from lake.cli.output import (
     rows_text,
     seconds_text,
     size_text,
+    span_text,
 )
 from lake.domain.jobs import JobState
 from lake.domain.ranges import subtract
 from lake.domain.times import iso
 from lake.errors import InvalidRequest
-from lake.ingestion.estimates import Sureness
 
 if TYPE_CHECKING:
     from lake.cli.progress import Tally
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 # What a screen holds.
 _GAPS_SHOWN = 24
-_SURE = {Sureness.EXACT: "", Sureness.ESTIMATE: "about ", Sureness.AT_MOST: "at most "}
+_SURE = {"exact": "", "estimate": "about ", "at_most": "at most "}
 
 
 def plan_line(made: Plan) -> str:
@@ -42,15 +43,15 @@ def plan_line(made: Plan) -> str:
     todo = [each for each in made.series if each.pieces]
     kind = todo[0].series.data_type
     series = f"{len(todo):,} series"
-    if made.sureness is Sureness.UNKNOWN:
+    if not made.is_size_known:
         span = sum((piece.duration for each in todo for piece in each.pieces), timedelta())
         known = f"{rows_text(made.rows, kind)} and " if made.rows else ""
         return (
-            f"plan: {series}, {known}{seconds_text(span.total_seconds())} of {noun(kind)}; how "
+            f"plan: {series}, {known}{span_text(span.total_seconds())} of {noun(kind)}; how "
             "many there are, and so how long it takes and how large it is, shows when they come"
         )
     return (
-        f"plan: {series}, {_SURE[made.sureness]}{rows_text(made.rows, kind)} in "
+        f"plan: {series}, {_SURE[made.sureness.value]}{rows_text(made.rows, kind)} in "
         f"{_requests(made.requests)}, about {seconds_text(max(made.seconds, 1.0))} and "
         f"{size_text(made.bytes)}"
     )
@@ -62,11 +63,21 @@ def _requests(count: int) -> str:
 
 def _nothing_to_do(made: Plan) -> str:
     """Why nothing is to be fetched: what can be had is held, and what cannot be had."""
-    left_out = [part for each in made.series for part in each.excluded]
-    if not left_out:
+    lacking = [each for each in made.series if each.excluded]
+    if not lacking:
         return "nothing to do: all of it is held"
-    reasons = " and ".join(dict.fromkeys(part.why for part in left_out))
-    return f"nothing to do: what can be had of it is held; the rest cannot be had: {reasons}"
+    return (
+        "nothing to do: what can be had of it is held; the rest cannot be had: "
+        f"{_reasons(lacking[0])}{_others(lacking)}"
+    )
+
+
+def _reasons(each: SeriesPlan) -> str:
+    return " and ".join(dict.fromkeys(part.why for part in each.excluded))
+
+
+def _others(plans: Sequence[SeriesPlan]) -> str:
+    return f" ({len(plans) - 1:,} other series likewise)" if len(plans) > 1 else ""
 
 
 def require_something(made: Plan, asked: Request) -> None:
@@ -86,8 +97,6 @@ def require_something(made: Plan, asked: Request) -> None:
     if not beyond or len(beyond) < len(made.series):
         return
     first = beyond[0]
-    reasons = " and ".join(dict.fromkeys(part.why for part in first.excluded))
-    others = f" ({len(beyond) - 1:,} other series likewise)" if len(beyond) > 1 else ""
     instrument = first.series.instrument_id
     what = (
         f"No {first.series.timeframe} candle of {instrument} opens"
@@ -95,8 +104,8 @@ def require_something(made: Plan, asked: Request) -> None:
         else f"No {noun(first.series.data_type)} of {instrument} can be had"
     )
     raise InvalidRequest(
-        f"{what} in {first.wanted}{others}: {reasons}. Ask for another range with --start and "
-        "--end."
+        f"{what} in {first.wanted}{_others(beyond)}: {_reasons(first)}. Ask for another range "
+        "with --start and --end."
     )
 
 
@@ -109,7 +118,7 @@ def _is_out_of_reach(each: SeriesPlan) -> bool:
 def print_plan(made: Plan, *, as_json: bool) -> None:
     rows: list[Row] = []
     for each in made.series:
-        known = each.sureness is not Sureness.UNKNOWN
+        known = each.is_size_known
         rows.append(
             {
                 "venue": each.series.venue.name,

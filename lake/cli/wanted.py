@@ -135,6 +135,8 @@ class Words:
         from lake.ingestion.recording import Recording
 
         depth = _DEFAULT_DEPTH if self.snapshots.depth is None else self.snapshots.depth
+        if depth < 1:
+            raise InvalidRequest(f"--depth {depth} holds no level. Write for example 20.")
         return Recording(where, ids, every=every, duration=for_, depth=depth)
 
     def _timeframes(self, kind: DataType) -> tuple[TimeFrame, ...]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from lake.domain.identifiers import Series
+from lake.domain.identifiers import DataType, Series
 from lake.domain.ranges import TimeRange, intersect, subtract, union
 from lake.domain.timeframe import Grid
+from lake.domain.times import iso
 
 
 class GapReason(Enum):
@@ -76,6 +77,12 @@ def held_ranges(
         spans.append(TimeRange(first, grid.next(last)))
         holes.extend(runs)
     return subtract(spans, holes)
+
+
+def first_row_text(series: Series, moment: datetime) -> str:
+    """Where the rows of *series* begin, in words."""
+    what = {DataType.OHLCV: "candle opens", DataType.TRADES: "trade is of"}
+    return f"first {what.get(series.data_type, 'row is of')} {iso(moment)}"
 
 
 def listed_from(first_available: datetime | None, held: Sequence[TimeRange]) -> datetime | None:

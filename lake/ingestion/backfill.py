@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lake.domain.gaps import GapReason
+from lake.domain.gaps import GapReason, first_row_text
 from lake.domain.identifiers import DataType, Series
 from lake.domain.jobs import Job, JobState, Lease
 from lake.domain.ranges import subtract
@@ -256,7 +256,7 @@ class Backfill:
             )
             catalog.note_wanted(each.series, each.wanted)
             if each.first_available is not None and not self.venues.is_mirror:
-                evidence = f"the venue's first candle opens {iso(each.first_available)}"
+                evidence = f"the venue's {first_row_text(each.series, each.first_available)}"
                 catalog.set_first_available(
                     each.series, each.first_available, evidence, source=self.venues.speaker
                 )

@@ -1,7 +1,7 @@
 """How large a fetch will be, before it is asked for: what is known of it, and how well.
 
-Candles can be counted. How many trades a range has, nobody says beforehand: it is estimated by
-what is held nearby, or by what the venue's ids show, or called unknown.
+Candles can be counted. How many trades a range has is estimated by what is held nearby, or by
+the venue's ids at both ends of it, or called unknown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from lake.domain.identifiers import DataType, Series
+from lake.domain.identifiers import DataType, Instrument, Series
 from lake.domain.ranges import TimeRange, intersect
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def size_of(
     pieces: Sequence[TimeRange],
     *,
     max_workers: int,
+    counted: int | None = None,
 ) -> Size:
     """The size of fetching *pieces* of *series*.
 
@@ -77,10 +78,13 @@ def size_of(
         series: The series.
         pieces: Disjoint, ascending.
         max_workers: Requests in flight at once.
+        counted: Rows that the venue was seen to have there; None: it was not asked.
     """
     costs = [source.cost(series, piece) for piece in pieces]
     requests, weight = sum(each for each, _ in costs), sum(each for _, each in costs)
-    rows, sureness = _rows(catalog, series, pieces, requests)
+    rows, sureness = _rows(catalog, series, pieces)
+    if counted is not None:
+        rows, sureness = counted, Sureness.ESTIMATE
     if series.data_type is DataType.TRADES and requests:
         needed = max(requests, math.ceil(rows / _page_size(series)))
         weight, requests = weight * needed // requests, needed
@@ -88,12 +92,24 @@ def size_of(
     return Size(rows, round(rows * _bytes_per_row(catalog, series)), requests, seconds, sureness)
 
 
-def _rows(
-    catalog: Catalog,
-    series: Series,
-    pieces: Sequence[TimeRange],
-    requests: int,
-) -> tuple[int, Sureness]:
+async def count_rows(
+    source: CcxtSource, instrument: Instrument, series: Series, pieces: Sequence[TimeRange]
+) -> int | None:
+    """How many rows the venue has in *pieces*, where a few requests tell; None where not.
+
+    Raises:
+        SourceError: The venue could not be asked.
+    """
+    total = 0
+    for piece in pieces:
+        count = await source.count(instrument, series, piece)
+        if count is None:
+            return None
+        total += count
+    return total
+
+
+def _rows(catalog: Catalog, series: Series, pieces: Sequence[TimeRange]) -> tuple[int, Sureness]:
     grid = series.grid
     if grid is not None:
         return sum(grid.count(piece) for piece in pieces), Sureness.EXACT
@@ -104,9 +120,6 @@ def _rows(
         return max(1, round(density * wanted.total_seconds())), Sureness.ESTIMATE
     if series.data_type is DataType.FUNDING_RATES:
         return math.ceil(wanted / _SHORTEST_FUNDING), Sureness.AT_MOST
-    if requests > 2 * len(pieces):
-        # The venue's dense ids were seen on both sides of the range.
-        return (requests - len(pieces)) * _page_size(series), Sureness.ESTIMATE
     return 0, Sureness.UNKNOWN
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lake.domain.gaps import held_ranges, listed_from
@@ -15,7 +16,7 @@ from lake.domain.ranges import TimeRange, range_or_none, union
 from lake.domain.resolve import resolve
 from lake.domain.times import EPOCH, iso
 from lake.errors import InvalidRequest
-from lake.ingestion.estimates import size_of
+from lake.ingestion.estimates import Sureness, count_rows, size_of
 from lake.ingestion.planning import (
     Known,
     Plan,
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from lake.storage.lake import Storage
 
 _TICK = timedelta(microseconds=1)
+# Counting trades takes some ten requests for each range: worth it for a few, not for hundreds.
+_MOST_COUNTED = 5
+# Requests that an estimate by what is held nearby must come to before it is counted instead.
+_WORTH_COUNTING = 50
 _REFETCH_LASTS = timedelta(days=1)
 
 
@@ -89,7 +94,16 @@ class Planner:
             self.require_possible(source, each.instrument, each.series)
         now = await source.server_time()
         planned = await asyncio.gather(
-            *(self._plan_one(source, each, now=now, refetch=refetch) for each in wanted)
+            *(
+                self._plan_one(
+                    source,
+                    each,
+                    now=now,
+                    refetch=refetch,
+                    may_count=len(wanted) <= _MOST_COUNTED,
+                )
+                for each in wanted
+            )
         )
         return Plan(tuple(each for each in planned if each is not None))
 
@@ -103,20 +117,26 @@ class Planner:
         source.check(instrument, series)
 
     async def _plan_one(
-        self, source: CcxtSource, each: Wanted, *, now: datetime, refetch: bool
+        self,
+        source: CcxtSource,
+        each: Wanted,
+        *,
+        now: datetime,
+        refetch: bool,
+        may_count: bool,
     ) -> SeriesPlan | None:
         instrument, series, window = each.instrument, each.series, each.range
         wanted = _wanted(series, window, now)
         if wanted is None:
             return None
         known = await asyncio.to_thread(self._known, source, series, now)
-        if series.grid is not None:
+        if series.data_type in (DataType.OHLCV, DataType.TRADES):
             known = await self._with_first(source, instrument, series, wanted, known, refetch)
         job_id = await asyncio.to_thread(self._refetch_job, series, wanted) if refetch else None
         covered_by = (job_id or "") if refetch else None
         pieces, excluded = outline(series, wanted, known, covered_by=covered_by)
         work = sum(slots(series, piece) for piece in pieces)
-        size = await asyncio.to_thread(
+        measure = partial(
             size_of,
             source,
             self._storage.catalog,
@@ -124,6 +144,13 @@ class Planner:
             pieces,
             max_workers=self._venues.max_workers,
         )
+        size = await asyncio.to_thread(measure)
+        is_vague = size.sureness is Sureness.UNKNOWN or (
+            size.sureness is Sureness.ESTIMATE and size.requests > _WORTH_COUNTING
+        )
+        if is_vague and may_count and len(pieces) <= _MOST_COUNTED:
+            rows = await count_rows(source, instrument, series, pieces)
+            size = await asyncio.to_thread(measure, counted=rows)
         return SeriesPlan(
             series,
             instrument,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lake.domain.coverage import Coverage
-from lake.domain.gaps import GapReason
+from lake.domain.gaps import GapReason, first_row_text
 from lake.domain.identifiers import DataType, Instrument, Series, Venue, expiry_of
 from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract
 from lake.domain.timeframe import TimeFrame
@@ -60,6 +60,11 @@ class SeriesPlan:
     first_available: datetime | None = None
     sureness: Sureness = Sureness.EXACT
 
+    @property
+    def is_size_known(self) -> bool:
+        """Whether anything is known of how many rows there are."""
+        return self.sureness is not Sureness.UNKNOWN
+
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
@@ -71,7 +76,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do. Nothing was fetched to make it but market lists and first candles."""
+    """What a run would do. Nothing was fetched to make it but market lists and where rows begin."""
 
     series: tuple[SeriesPlan, ...]
     unreachable: tuple[Unreachable, ...] = ()
@@ -101,6 +106,11 @@ class Plan:
         """How well its size is known: as well as that of the series known least."""
         order = list(Sureness)
         return max((each.sureness for each in self.series), key=order.index, default=order[0])
+
+    @property
+    def is_size_known(self) -> bool:
+        """Whether anything is known of how many rows each series has."""
+        return all(each.is_size_known for each in self.series)
 
     @property
     def is_empty(self) -> bool:
@@ -153,7 +163,7 @@ def outline(
         why = f"retention dropped what lies before {iso(known.retained_from)}"
         leave_out(wanted.start, known.retained_from, GapReason.EXPIRED, why)
     if known.first_available is not None:
-        why = known.first_evidence or f"the first candle opens {iso(known.first_available)}"
+        why = known.first_evidence or (f"the {first_row_text(series, known.first_available)}")
         leave_out(wanted.start, known.first_available, GapReason.BEFORE_LISTING, why)
     expiry = expiry_of(series.instrument_id.symbol)
     if expiry is not None:

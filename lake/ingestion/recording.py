@@ -145,7 +145,8 @@ async def plan_recording(venues: Venues, catalog: Catalog, recording: Recording)
     share = _budget_share(source, recording, len(books))
     if share > 1:
         raise InvalidRequest(
-            f"{len(books):,} books every {span_text(recording.every)} were asked for, but the part "
+            f"Books of {len(books):,} instrument{'' if len(books) == 1 else 's'} every "
+            f"{span_text(recording.every)} were asked for, but the part "
             f"of {recording.venue}'s rate limit that may be used allows one round in "
             f"{recording.every.total_seconds() * share:,.1f} s. Say a longer --every, fewer "
             "instruments, or a larger --rate-share."
@@ -168,13 +169,13 @@ def _require_variant(catalog: Catalog, series: Series, variant: str | None) -> N
 def _budget_share(source: CcxtSource, recording: Recording, books: int) -> float:
     """The part of what we may use of the venue's limit that the recording takes."""
     from lake.sources.capabilities import capability
-    from lake.sources.transport import COST_SCALE
+    from lake.sources.costs import weight_of
 
-    rows = capability(recording.venue, DataType.ORDERBOOK).rows
-    weight = COST_SCALE
-    if rows is not None and rows.weight is not None:
-        levels = [each for each in rows.levels if each >= recording.depth]
-        weight = rows.weight(min(levels, default=recording.depth))
+    entry = capability(recording.venue, DataType.ORDERBOOK)
+    if recording.depth > entry.page_size:
+        return 0.0  # refused by the source, which says what there is
+    levels = [each for each in entry.rows.levels if each >= recording.depth] if entry.rows else []
+    weight = weight_of(entry, min(levels, default=recording.depth))
     seconds = source.seconds(_ROUNDS * books * weight) / _ROUNDS
     return seconds / recording.every.total_seconds()
 

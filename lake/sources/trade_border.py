@@ -76,6 +76,11 @@ class TradeMap:
         share = window.duration / timedelta(microseconds=max(1, end[1] - start[1]))
         return int((end[0] - start[0]) * min(1.0, share))
 
+    def between(self, window: TimeRange) -> int:
+        """How many trades *window* has, once both of its borders were searched for."""
+        (_, first), (last, _) = self.around(to_us(window.start)), self.around(to_us(window.end))
+        return 0 if first is None or last is None else max(0, last[0] - first[0] + 1)
+
     @property
     def last_id(self) -> int:
         """The highest id that is known to exist; -1 where none is."""

@@ -13,7 +13,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lake.domain.coverage import Coverage
-from lake.domain.gaps import Fact, Gap, GapReason, explain, listed_from, shared_by_all
+from lake.domain.gaps import (
+    Fact,
+    Gap,
+    GapReason,
+    explain,
+    first_row_text,
+    listed_from,
+    shared_by_all,
+)
 from lake.domain.identifiers import DataType, Series, expiry_of
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract, union
@@ -174,7 +182,7 @@ def _listing(
     """Before when the instrument was not there, as the venue said or its answers show."""
     held = present.held
     if first := listed_from(catalog.first_available(series), held):
-        return [(first, f"the venue's first candle opens {iso(first)}")]
+        return [(first, f"the venue's {first_row_text(series, first)}")]
     if series.grid is not None or present.first is None:
         return []
     for listing in catalog.listings(series.instrument_id):

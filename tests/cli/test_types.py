@@ -23,7 +23,6 @@ GENERATE = (
 )
 NOW = "2024-01-04T01:00"
 SHORT = ("--every", "100ms", "--for", "500ms")
-UNKNOWN = "how many there are"
 
 
 @pytest.fixture(scope="module")
@@ -72,33 +71,46 @@ def count(market: Path, kind: str, venue: str = "BINANCE", until: str = "") -> i
 
 
 def test_trades_of_two_days_from_a_start_on(fetch: Run, market: Path) -> None:
-    """The sentence of the issue, word for word."""
-    words = ("backfill", "BINANCE", "BTC/USDT", "--type", "trades", "--start", "2024-01-01")
+    """As the issue says it; the day after the first trade, so that nothing is missing."""
+    words = ("backfill", "BINANCE", "BTC/USDT", "--type", "trades", "--start", "2024-01-02")
 
     first = fetch(*words, "--days", "2")
     again = fetch(*words, "--days", "2")
 
-    expected = count(market, "trades", until="02")
+    expected = count(market, "trades") - count(market, "trades", until="01")
     assert first.code == 0
-    assert "plan: 1 series, 2 days of trades; " + UNKNOWN in first.out
-    assert "cannot be told beforehand" in first.err
+    assert f"plan: 1 series, about {expected:,} trades in" in first.out
     assert f"stored {expected:,} trades" in first.out
     assert "candle" not in first.out + first.err
     assert (again.code, again.out) == (0, "nothing to do: all of it is held\n")
 
 
-def test_a_plan_of_trades_is_estimated_by_what_is_held(fetch: Run, market: Path) -> None:
+def test_a_plan_of_trades_is_estimated_by_the_venue_s_ids_or_by_what_is_held(
+    fetch: Run, market: Path
+) -> None:
     words = ("binance", "BTC/USDT", "--type", "trades", "--start", "2024-01-01")
-    [before] = rows(fetch("plan", *words, "--days", "1", "--json"))
+    [by_ids] = rows(fetch("plan", *words, "--days", "1", "--json"))
     fetch("backfill", *words, "--days", "1", "--yes")
 
-    [plan] = rows(fetch("plan", *words, "--days", "3", "--json"))
-    shown = fetch("plan", *words, "--days", "3").out
+    [by_density] = rows(fetch("plan", *words, "--days", "3", "--json"))
 
-    assert (before["rows"], before["bytes"], before["size_is"]) == (None, None, "unknown")
-    assert plan["size_is"] == "estimate"
-    assert plan["rows"] == pytest.approx(2 * count(market, "trades", until="01"), rel=0.01)
-    assert f"plan: 1 series, about {plan['rows']:,} trades in" in shown
+    held = count(market, "trades", until="01")
+    assert (by_ids["rows"], by_ids["size_is"]) == (held, "estimate")
+    assert by_density["rows"] == pytest.approx(2 * held, rel=0.01)
+
+
+def test_trades_before_the_first_one_are_not_asked_for(fetch: Run) -> None:
+    """A year of asking for nothing took a thousand requests."""
+    words = ("binance", "BTC/USDT", "--type", "trades", "--start", "2023-01-01")
+
+    [plan] = rows(fetch("plan", *words, "--end", "2024-01-02", "--json"))
+    nothing = fetch("backfill", *words, "--end", "2023-02-01")
+
+    [left_out] = plan["left_out"]
+    assert (left_out["start"], left_out["reason"]) == ("2023-01-01T00:00:00", "before_listing")
+    assert nothing.code == 2
+    assert "No trades of BTCUSDT.BINANCE can be had" in nothing.err
+    assert "the first trade is of 2024-01-01" in nothing.err
 
 
 def test_funding_rates_of_a_perpetual(fetch: Run, run: Run, market: Path) -> None:
