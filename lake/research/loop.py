@@ -49,3 +49,7 @@ def run(
             act = stoppers[-1] if stoppers and not interrupts else task.cancel
             loop.call_soon_threadsafe(act)
             interrupts += 1
+        except asyncio.CancelledError as error:
+            if interrupts:
+                raise KeyboardInterrupt from error
+            raise
