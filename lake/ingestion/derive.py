@@ -7,6 +7,7 @@ source ``derived``, which ranks below every venue, so the venue's own replace th
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -229,7 +230,13 @@ class _Run:
             if intersect([each.partition.range], needed)
         ]
         reader = self._reader()
+        told_at = time.monotonic()
         for number, day in enumerate(days, start=1):
+            if time.monotonic() - told_at > _LEASE_S / 4:
+                # A month's candle is committed once, after hours of trades perhaps.
+                for target in targets:
+                    self._renew(target)
+                told_at = time.monotonic()
             for table in self.storage.read_tables(day):
                 numbers = reader.read(table)
                 for target in targets:
@@ -255,8 +262,7 @@ class _Run:
     def _commit(self, target: _Target, until_us: int, progress: float) -> None:
         assert target.lease is not None
         for partition, piece, rows in target.pieces(until_us):
-            if self.storage.jobs.renew(target.lease, ttl_s=_LEASE_S).cancel_requested:
-                raise KeyboardInterrupt
+            self._renew(target)
             result = self.storage.commit(
                 PartitionCommit(
                     partition=partition,
@@ -279,6 +285,11 @@ class _Run:
                     result.bytes,
                 )
             )
+
+    def _renew(self, target: _Target) -> None:
+        assert target.lease is not None
+        if self.storage.jobs.renew(target.lease, ttl_s=_LEASE_S).cancel_requested:
+            raise KeyboardInterrupt
 
     def _under(self, piece: TimeRange) -> list[Coverage]:
         return [each for each in self.covered if each.range.overlaps(piece)]
