@@ -90,6 +90,8 @@ def columns_of(
 
 
 def _column(rows: Sequence[Any], name: str, field: Field, is_text: bool) -> pa.Array:
+    if not is_text and name != "taker" and (found := _plain(rows, name, field)) is not None:
+        return found
     values = [_value(row, field) for row in rows]
     if is_text:
         return pa.array([None if each is None else str(each) for each in values], pa.string())
@@ -100,6 +102,25 @@ def _column(rows: Sequence[Any], name: str, field: Field, is_text: bool) -> pa.A
         return pa.array([_read(each, as_integer, odd) for each in values], pa.int64())
     odd_number = None if name in _REQUIRED else ODD_NUMBER
     return pa.array([_read(each, as_number, odd_number) for each in values], pa.float64())
+
+
+def _plain(rows: Sequence[Any], name: str, field: Field) -> pa.Array | None:
+    """The column where every row has its number as text, which is the common case; else None."""
+    place = field.place
+    if field.into is not None or callable(place):
+        return None
+    kind = list if isinstance(place, int) else dict
+    if any(type(row) is not kind for row in rows):
+        return None
+    try:
+        values = [row[place] for row in rows]
+        if any(type(each) is not str for each in values):
+            return None
+        if name in _INTEGERS:
+            return pa.array([int(each) for each in values], pa.int64())
+        return pa.array([float(each) for each in values], pa.float64())
+    except (LookupError, ValueError, pa.ArrowInvalid, OverflowError):
+        return None
 
 
 def _value(row: Any, field: Field) -> Any:

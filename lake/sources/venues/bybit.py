@@ -137,8 +137,12 @@ def decode_book(body: bytes, instrument: Instrument) -> Decoded:
 
 
 def _rows(body: bytes, instrument: Instrument) -> list[Any]:
-    rows = rows_at(body, "result", "list")
-    symbol = parsed(body)["result"].get("symbol")
+    answer = parsed(body)
+    result = answer.get("result") if isinstance(answer, dict) else None
+    rows = result.get("list") if isinstance(result, dict) else None
+    if not isinstance(result, dict) or not isinstance(rows, list):
+        raise refused(body, "has no list of rows at result.list")
+    symbol = result.get("symbol")
     if symbol not in (None, "", instrument.native_id):
         raise refused(body, f"is of {symbol} and not of {instrument.native_id}")
     return rows
