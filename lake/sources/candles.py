@@ -138,16 +138,21 @@ class WindowFetch:
         """
         grid, window = self._rules.grid, self._window
         now = await self._now()
-        settled = self._settled_until(now)
-        claimed = range_or_none(window.start, min(window.end, settled))
-        answer = await self._asker.answer(
-            to_us(grid.ceil(window.start)), to_us(grid.previous(window.end)), grid.count(window)
-        )
+        claimed = range_or_none(window.start, min(window.end, self._settled_until(now)))
+        first, last, count = grid.ceil(window.start), grid.ceil(window.end), grid.count(window)
+        # The candle after the window, where there is one, shows that its last one is final.
+        extra = self._is_recent(last, now) and last <= now and count < self._rules.page_size
+        if not extra:
+            last = grid.previous(last)
+        answer = await self._asker.answer(to_us(first), to_us(last), count + extra)
         self._saw(answer)
         rows, expected = answer.checked.rows, grid.count(claimed) if claimed else 0
         if not answer.checked.rejected and _count_before(rows, claimed) == expected:
+            claimed = self._without_running(claimed, self._shown(answer), now)
             claims = (Claim(claimed, Basis.ANSWER),) if claimed else ()
-            return Page(window, rows, claims, (), answer.checked.notes, self._asker.requests)
+            rows = rows.slice(0, _count_before(rows, window))
+            notes = tuple(each for each in answer.checked.notes if each.ts in window)
+            return Page(window, rows, claims, (), notes, self._asker.requests)
         self._learn(answer)
         slots = [to_us(each) for each in grid.opens(claimed)] if claimed else []
         while (doubt := self._doubt(slots)) is not None:
@@ -162,6 +167,7 @@ class WindowFetch:
             self._learn(answer)
         claimed = self._before_unclosed(claimed, slots)
         claimed = self._without_late_end(claimed, slots, to_us(now) - _LAG_US)
+        claimed = self._without_running(claimed, max(e.shown_us for e in self._witnesses), now)
         return self._explained(claimed, slots)
 
     def _is_inside(self, odd: Rejected) -> bool:
@@ -187,9 +193,7 @@ class WindowFetch:
         self._rejections.update(odd)
         unclosed = {to_us(each) for each in checked.unclosed}
         self._unclosed.update(unclosed)
-        shown = max(rows.keys() | unclosed, default=-1)
-        if checked.running:
-            shown = max(shown, grid.floor_us(to_us(answer.now)))
+        shown = max(unclosed | {self._shown(answer)})
         asked, end = answer.first_us or 0, answer.last_us
         start = asked
         # As long as any answer so far, it may be all that this venue gives at once: the newest.
@@ -288,7 +292,7 @@ class WindowFetch:
     ) -> TimeRange | None:
         """*claimed* without the absent candles at its end that closed after *believed_us*.
 
-        The last one shown before them goes too: to a copy that lags it may be running still.
+        The last one shown before them goes too: to a copy that lags it may be running.
         """
         cut: int | None = None
         for slot in reversed(slots):
@@ -301,6 +305,37 @@ class WindowFetch:
         if cut is None or claimed is None:
             return claimed
         return range_or_none(claimed.start, from_us(cut))
+
+    def _without_running(
+        self, claimed: TimeRange | None, shown_us: int, now: datetime
+    ) -> TimeRange | None:
+        """*claimed* without its last candle, where no later one was shown and may be expected.
+
+        By the venue's clock it has closed; to a copy that lags it may be running.
+        """
+        if claimed is None or shown_us >= to_us(claimed.end):
+            return claimed
+        last = self._rules.grid.previous(claimed.end)
+        if shown_us < to_us(last) or not self._is_recent(claimed.end, now):
+            return claimed
+        return range_or_none(claimed.start, last)
+
+    def _is_recent(self, end: datetime, now: datetime) -> bool:
+        """Whether a copy that lags may not have the end of the candle before *end*.
+
+        Only where requests can reach past it does a venue show more.
+        """
+        grid = self._rules.grid
+        is_young = to_us(end) > to_us(now) - _LAG_US or grid.next(end) > now
+        return self._rules.open_ended and is_young
+
+    def _shown(self, answer: Answer) -> int:
+        """The last candle in an answer, the running one included; -1 where there is none."""
+        rows = answer.checked.rows
+        shown = rows["ts"][-1].value if rows.num_rows else -1
+        if answer.checked.running:
+            shown = max(shown, self._rules.grid.floor_us(to_us(answer.now)))
+        return int(shown)
 
     def _explained(self, claimed: TimeRange | None, slots: list[int]) -> Page:
         # Only now, so that no answer counts twice for this window.

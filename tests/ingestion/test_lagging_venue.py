@@ -39,7 +39,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
             start=START,
             end=END,
             instruments=("BTC/USDT:USDT",),
-            timeframes=(TimeFrame.MINUTE_1,),
+            timeframes=(TimeFrame.MINUTE_1, TimeFrame.HOUR_1),
             rate=0.2,
             store_trades=True,
             funding={START: 1},
@@ -109,3 +109,25 @@ def test_the_end_of_data_is_not_asked_for_again_without_reason(
 
         assert ends(copy, CANDLES) == [TimeRange(END, datetime(2024, 1, 3, 7))]
         assert len(box.requests()) <= 6
+
+
+def test_a_candle_that_a_lagging_copy_takes_for_running_is_not_final(
+    market: Path, tmp_path: Path
+) -> None:
+    """Three minutes behind at the full hour, it shows three minutes too little of the last one."""
+    hourly = Series(DataType.OHLCV, PERP, TimeFrame.HOUR_1)
+    hour = datetime(2024, 1, 2, 3)
+    with (
+        BoxThread(market, clock_start="2024-01-02T03:02:30", clock_rate=0, limits=False) as box,
+        Storage.open(tmp_path / "copy", create=True) as copy,
+    ):
+        box.control("lag", seconds=180)
+        asyncio.run(markets.run(copy, box.url, wanted(hourly)))
+        claimed = union(each.range for each in copy.catalog.coverage(hourly))
+        box.control("lag", seconds=0)
+        asyncio.run(markets.run(copy, box.url, wanted(hourly)))
+
+        then = union(each.range for each in copy.catalog.coverage(hourly))
+        assert claimed == [TimeRange(START, hour.replace(hour=2))]
+        assert then == [TimeRange(START, hour)]
+        markets.assert_equal(market, copy, hourly, TimeRange(START, hour))

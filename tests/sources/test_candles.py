@@ -103,6 +103,7 @@ def fetch(
     open_ended: bool = True,
     hole_answers: int = 3,
     sightings: Sightings | None = None,
+    settle: timedelta = SETTLE,
 ) -> Page:
     rules = Rules(GRID, SIZE, hole_answers, open_ended, Retry(attempts=12, base_s=0))
     fetching = WindowFetch(
@@ -110,7 +111,7 @@ def fetch(
         window,
         rules,
         now=venue.time,
-        settled_until=lambda now: GRID.floor(now - SETTLE),
+        settled_until=lambda now: GRID.floor(now - settle),
         sightings=sightings or Sightings(),
     )
     return asyncio.run(fetching.page())
@@ -505,3 +506,39 @@ def test_a_window_that_begins_with_an_open_candle_claims_nothing() -> None:
 
     assert minutes(page) == list(range(1, 50))
     assert page.claims == ()
+
+
+class LaggingVenue(MemoryVenue):
+    """A copy that stands *behind* minutes behind the venue's clock: to it the last candle runs."""
+
+    def __init__(self, behind: int, *, now: int) -> None:
+        super().__init__(range(10_000), now=now)
+        self.behind = behind
+
+    async def __call__(self, first: int | None, last: int | None, limit: int) -> Decoded:
+        clock, self.now = self.now, self.now - self.behind
+        try:
+            return await super().__call__(first, last, limit)
+        finally:
+            self.now = clock
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+def test_the_newest_candle_is_final_once_a_later_one_is_shown(behind: int) -> None:
+    """By the clock minute 299 closed long ago; to a copy that is behind it may be running."""
+    venue = LaggingVenue(behind, now=300)
+
+    # Nothing is wanted of what opened after it, as for a day that just ended.
+    page = fetch(venue, span(250, 300), settle=timedelta(0))
+
+    assert minutes(page) == list(range(250, 300))
+    assert claims(page) == [(250, 300 - behind, "")]
+    assert page.requests == 1
+
+
+def test_a_candle_of_the_past_needs_no_later_one() -> None:
+    """Nobody stood still for so long; and a full page costs no second request."""
+    venue = MemoryVenue(range(300), now=10_000)
+
+    assert claims(fetch(venue, span(200, 300))) == [(200, 300, "")]
+    assert len(venue.asked) == 1
