@@ -32,7 +32,14 @@ create or replace macro lake_files_like(kind, patterns, timeframe, first, last) 
                     then flatten(
                         list_transform(
                             held,
-                            lambda line: lake_within(string_split(line, chr(9))[2:], first, last)
+                            lambda line:
+                                lake_within(
+                                    string_split(line, e'\t')[2],
+                                    string_split(line, e'\t')[3],
+                                    string_split(line, e'\t')[4],
+                                    first,
+                                    last
+                                )
                         )
                     )
                 else error(lake_not_held(kind, patterns, timeframe))

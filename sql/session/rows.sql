@@ -76,18 +76,14 @@ create or replace macro lake_{shape}_named(key, names, first, last, name) as tab
 from query(
     concat(
         'from lake_{shape}_',
-        if(
-            contains(lake_bucket('{kind}', key), concat(chr(10), key, chr(9))),
-            concat(
-                if(getvariable('lake_mixed_{kind}'), 'mixed', 'rows'),
-                '(lake_within([''',
-                lake_line('{kind}', key),
-                '''], ''',
-                first,
-                ''', ''',
-                last,
-                ''')'
-            ),
+        coalesce(
+            if(getvariable('lake_mixed_{kind}'), 'mixed(lake_within(''', 'rows(lake_within(''')
+            || lake_line('{kind}', key)
+            || ''', '''
+            || first
+            || ''', '''
+            || last
+            || ''')',
             concat('like(''', replace(replace(names, '''', ''''''), chr(9), ''', '''), '''')
         ),
         ', ''',
