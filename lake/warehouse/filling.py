@@ -1,7 +1,7 @@
 """Fills candles that are missing, and marks them: for computations that need every step.
 
-A filled candle is flat at the close before it and has no volume; nothing looks ahead, and
-nothing filled is ever stored.
+A filled candle is flat at the close before it; its volumes are null, because whether nobody
+traded or nobody wrote it down is not known. Nothing looks ahead, and nothing filled is stored.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from lake.domain.times import to_us
 
 FLAG = "is_filled"
 _PRICES = ("open", "high", "low")
-# What nobody traded; the other columns of a filled candle stay null.
-_NONE_TRADED = {"volume": 0.0}
 
 
 def filled(rows: pl.DataFrame, grid: Grid, end: datetime | None) -> pl.DataFrame:
@@ -47,10 +45,5 @@ def filled(rows: pl.DataFrame, grid: Grid, end: datetime | None) -> pl.DataFrame
     joined = every.join(marked, on="ts", how="left", maintain_order="left")
     joined = joined.with_columns(pl.col(FLAG).fill_null(True), pl.col("close").forward_fill())
     return joined.with_columns(
-        *(pl.col(name).fill_null(pl.col("close")) for name in _PRICES if name in rows.columns),
-        *(
-            pl.when(FLAG).then(value).otherwise(name).alias(name)
-            for name, value in _NONE_TRADED.items()
-            if name in rows.columns
-        ),
+        pl.col(name).fill_null(pl.col("close")) for name in _PRICES if name in rows.columns
     ).select(*rows.columns, FLAG)

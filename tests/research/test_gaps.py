@@ -101,7 +101,7 @@ def test_raise_and_ignore(lake: Lake) -> None:
 
 
 def test_fill_makes_flat_candles_and_marks_them(lake: Lake) -> None:
-    """At the close before, without volume: nothing looks ahead, nothing pretends."""
+    """At the close before, of unknown volume: nothing looks ahead, nothing pretends."""
     frame = lake.ohlcv(
         BTC,
         "1h",
@@ -115,11 +115,11 @@ def test_fill_makes_flat_candles_and_marks_them(lake: Lake) -> None:
     assert frame.rows() == [
         (1.0, 1.0, 3, False),
         (2.0, 1.0, 3, False),
-        (2.0, 0.0, None, True),
-        (2.0, 0.0, None, True),
+        (2.0, None, None, True),
+        (2.0, None, None, True),
         (3.0, 1.0, 3, False),
         (4.0, 1.0, 3, False),
-        (4.0, 0.0, None, True),
+        (4.0, None, None, True),
     ]
 
 
@@ -164,3 +164,15 @@ def test_gaps_lists_them(lake: Lake) -> None:
         (hour(2), hour(4), 2, "venue_has_none")
     ]
     assert lake.gaps().equals(frame)
+
+
+def test_sql_and_python_fill_alike(lake: Lake) -> None:
+    read = lake.ohlcv(BTC, "1h", start=hour(0), end=hour(6), on_gap="fill")
+
+    asked = lake.sql(
+        "select ts, open, high, low, close, volume, is_filled from ohlcv_filled($id, '1h', "
+        "since := '2024-01-01', until := '2024-01-01T06:00') order by ts",
+        {"id": BTC},
+    )
+
+    assert asked.equals(read.select(asked.columns))

@@ -222,3 +222,28 @@ def test_only_an_explicit_wish_makes_a_lake(tmp_path: Path) -> None:
         assert made.path == tmp_path / "data"
         with pytest.raises(SeriesNotFound, match="No 1h candles are held at all"):
             made.ohlcv("*", "1h")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "attach '{root}/catalog.sqlite' as live (type sqlite)",
+        "attach '{root}/hot.sqlite' as live (type sqlite, read_only)",
+        "select * from sqlite_scan('{root}/catalog.sqlite', 'series')",
+        "load sqlite",
+        "install sqlite",
+        "select * from read_blob('{root}/catalog.sqlite')",
+    ],
+)
+def test_nothing_typed_into_duckdb_opens_the_live_files_a_second_time(
+    lake: Lake, text: str
+) -> None:
+    """Two SQLite libraries on one file, or a plain open and close, would lose commits."""
+    import duckdb
+
+    statement = text.format(root=lake.path)
+
+    with pytest.raises(duckdb.Error):
+        lake.connect().execute(statement)
+    with pytest.raises(InvalidRequest):
+        lake.sql(statement)
