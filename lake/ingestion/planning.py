@@ -11,6 +11,7 @@ from lake.domain.coverage import Coverage
 from lake.domain.gaps import GapReason, first_row_text
 from lake.domain.identifiers import DataType, Instrument, Series, Venue, expiry_of
 from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract
+from lake.domain.rows import DERIVED
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import iso
 from lake.ingestion.estimates import Sureness
@@ -180,7 +181,9 @@ def _answered(known: Known, covered_by: str | None) -> Iterable[TimeRange]:
     """The ranges that need not be asked for (again)."""
     if covered_by is not None:
         return [each.range for each in known.coverage if each.job_id == covered_by]
-    promised = [each.range for each in known.coverage if each.promises]
-    imported = [each.range for each in known.coverage if not each.promises]
+    # Candles that we built out of trades stand in for the venue's own until those are asked for.
+    told = [each for each in known.coverage if each.source != DERIVED.name]
+    promised = [each.range for each in told if each.promises]
+    imported = [each.range for each in told if not each.promises]
     # An import that promises nothing vouches for its rows, not for its holes.
     return [*promised, *intersect(imported, known.held)]

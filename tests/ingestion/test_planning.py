@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given
@@ -34,6 +35,15 @@ def test_holes_in_the_middle_are_filled_like_tails() -> None:
 
     assert pieces == [hours(0, 2), hours(5, 8), hours(10, 12)]
     assert excluded == []
+
+
+def test_candles_built_out_of_trades_do_not_keep_the_venues_own_away() -> None:
+    """They stand in until the venue is asked; its own rank higher and say more."""
+    built = replace(covered(hours(2, 5)), source="derived")
+
+    pieces, _ = outline(SERIES, hours(0, 8), Known(coverage=[built, covered(hours(5, 6))]))
+
+    assert pieces == [hours(0, 5), hours(6, 8)]
 
 
 def test_what_was_never_listed_is_not_asked_for() -> None:
