@@ -13,7 +13,7 @@ from lake.cli.arguments import HERE, Place, timeframes, utc_now, words
 from lake.cli.output import Row, print_rows, size_text
 from lake.cli.report import gap_row, series_order
 from lake.domain.gaps import GapReason
-from lake.domain.identifiers import InstrumentId, Series, Venue
+from lake.domain.identifiers import DataType, InstrumentId, Series, Venue
 from lake.domain.times import parse_moment
 from lake.errors import InvalidRequest, SeriesNotFound
 
@@ -29,6 +29,7 @@ Instruments = Annotated[
     Parameter(name=["--instrument", "--pairs", "-p"], consume_multiple=True),
 ]
 Timeframes = Annotated[list[str] | None, Parameter(name=["--timeframe", "-t"])]
+TypeName = Annotated[str | None, Parameter(name=["--type"])]
 
 
 def status(
@@ -36,6 +37,7 @@ def status(
     venue: VenueName = None,
     instrument: Instruments = None,
     timeframe: Timeframes = None,
+    type_: TypeName = None,
     disk: bool = False,
     place: Place = HERE,
     json: bool = False,
@@ -50,6 +52,7 @@ def status(
         venue: Only this venue.
         instrument: Only these: ids, codes or patterns.
         timeframe: Only these.
+        type_: Only this data type: ohlcv, trades, funding_rates or orderbook.
         disk: What lies on the disk instead: folders, bytes, room left.
         json: Print one JSON object per series.
     """
@@ -57,7 +60,7 @@ def status(
         if disk:
             print_rows(_disk_rows(storage.root), as_json=json, empty="")
             return 0
-        chosen = chosen_series(storage, venue, instrument, timeframe)
+        chosen = chosen_series(storage, venue, instrument, timeframe, type_)
         rows = _status_rows(storage, chosen)
         if not json:
             size = size_text(sum(int(str(row["bytes"])) for row in rows))
@@ -72,6 +75,7 @@ def gaps(
     venue: VenueName = None,
     instrument: Instruments = None,
     timeframe: Timeframes = None,
+    type_: TypeName = None,
     reason: Annotated[list[str] | None, Parameter(name=["--reason"])] = None,
     since: Annotated[str | None, Parameter(name=["--start", "--since"])] = None,
     until: Annotated[str | None, Parameter(name=["--end", "--until"])] = None,
@@ -90,6 +94,7 @@ def gaps(
         venue: Only this venue.
         instrument: Only these: ids, codes or patterns.
         timeframe: Only these.
+        type_: Only this data type: ohlcv, trades, funding_rates or orderbook.
         reason: Only these reasons: not_fetched, failed, provisional, venue_has_none,
             venue_outage, no_trades, before_listing, after_delisting, beyond_source,
             lost_by_source, in_quarantine, expired.
@@ -104,7 +109,7 @@ def gaps(
     first = None if since is None else parse_moment(since, now=now)
     last = None if until is None else parse_moment(until, now=now)
     with place.open() as storage:
-        found = find_gaps(storage, chosen_series(storage, venue, instrument, timeframe))
+        found = find_gaps(storage, chosen_series(storage, venue, instrument, timeframe, type_))
     rows = [
         gap_row(gap, start=gap.range.start, end=gap.range.end, count=gap.missing_count)
         for gap in sorted(found, key=lambda each: series_order(each.series))
@@ -129,6 +134,7 @@ def chosen_series(
     venue: str | None,
     instruments: Sequence[str] | None,
     frames: Sequence[str] | None,
+    kind: str | None = None,
 ) -> list[Series]:
     """The held series that the filters leave.
 
@@ -142,6 +148,9 @@ def chosen_series(
     if venue is not None:
         wanted = Venue(venue)
         chosen = [each for each in chosen if each.venue == wanted]
+    if kind is not None:
+        of_kind = DataType.from_str(kind)
+        chosen = [each for each in chosen if each.data_type is of_kind]
     if frames:
         kept = timeframes(frames)
         chosen = [each for each in chosen if each.timeframe in kept]
@@ -178,6 +187,7 @@ def _status_rows(storage: Storage, chosen: Sequence[Series]) -> list[Row]:
             # Nobody knows how many trades a range that was never asked for has.
             known, more = missing[gap.series], gap.missing_count
             missing[gap.series] = None if known is None or more is None else known + more
+    variants = {info.series: info.variant for info in storage.catalog.series()}
     rows: list[Row] = []
     for series in chosen:
         parts = storage.catalog.partitions(series)
@@ -191,6 +201,7 @@ def _status_rows(storage: Storage, chosen: Sequence[Series]) -> list[Row]:
                 "instrument": series.instrument_id.symbol,
                 "timeframe": series.timeframe,
                 "data_type": series.data_type,
+                "variant": variants[series],
                 "first_ts": min((part.min_ts for part in parts if part.min_ts), default=None),
                 "last_ts": max((part.max_ts for part in parts if part.max_ts), default=None),
                 "rows": count,

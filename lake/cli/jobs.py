@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from lake.cli.arguments import DIRECT, HERE, Line, Place, span_of, utc_now
 from lake.cli.output import Row, print_error, print_rows
+from lake.domain.identifiers import DataType
 from lake.domain.jobs import Job, JobState
 from lake.errors import InvalidRequest
 
@@ -27,6 +28,7 @@ JobId = Annotated[str, Parameter(name=["--job"])]
 def list_jobs(
     *,
     state: Annotated[list[str] | None, Parameter(name=["--state"])] = None,
+    type_: Annotated[str | None, Parameter(name=["--type"])] = None,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
@@ -38,11 +40,15 @@ def list_jobs(
 
     Args:
         state: Only jobs in this state: pending, running, completed, failed, cancelled.
+        type_: Only jobs of this data type: ohlcv, trades, funding_rates or orderbook.
         json: Print one JSON object per job.
     """
     states = None if state is None else [_state(each) for each in state]
+    kind = None if type_ is None else DataType.from_str(type_)
     with place.open() as storage:
-        rows = [_row(job) for job in storage.jobs.list(states)]
+        rows = [
+            _row(job) for job in storage.jobs.list(states) if kind is None or job.data_type is kind
+        ]
     print_rows(rows, as_json=json, empty="no jobs")
     return 0
 

@@ -139,10 +139,8 @@ def _print_report(report: RecordReport, tally: Tally, *, as_json: bool) -> None:
             f"{seconds_text(report.seconds)}, {report.requests:,} requests"
         )
         print_table(rows)
+    _tell_missed(report)
     for each in report.books:
-        for why, count in each.missed.items():
-            last = f" (last: {each.error})" if each.error and "failed" in why else ""
-            print_error(f"lake: {each.series}", f"{count:,} snapshots missed: {why}{last}")
         if each.refused:
             print_error(
                 f"lake: {each.series}",
@@ -152,3 +150,17 @@ def _print_report(report: RecordReport, tally: Tally, *, as_json: bool) -> None:
             print_error(f"lake: {each.series} failed", each.error or "no reason was given")
     if report.interrupted:
         print("interrupted; what was taken is stored", file=sys.stderr)
+
+
+def _tell_missed(report: RecordReport) -> None:
+    """One line for each reason, however many books there are."""
+    from lake.ingestion.recorder import REQUEST_FAILED
+
+    reasons = dict.fromkeys(why for each in report.books for why in each.missed)
+    for why in reasons:
+        books = [each for each in report.books if why in each.missed]
+        count = sum(each.missed[why] for each in books)
+        of = str(books[0].series) if len(books) == 1 else f"{len(books):,} books"
+        last = next((each.error for each in books if each.error and why == REQUEST_FAILED), None)
+        example = f" ({last})" if last else ""
+        print_error(f"lake: {of}", f"{rows_text(count, DataType.ORDERBOOK)} missed: {why}{example}")

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from lake.sources.ccxt_source import CcxtSource
     from lake.storage.lake import Storage
 
+# Why a snapshot was missed.
+REQUEST_FAILED = "the request failed"
+TOO_LATE = "the venue or its rate limit took too long"
+DISK_BEHIND = "storing takes longer than taking"
+
 # A commit writes the day's file again: once a minute is often enough for whoever looks on, and
 # no more than a tenth of the time goes into it.
 COMMIT_EVERY_S = 60.0
@@ -196,7 +201,7 @@ class Recorder:
             if await self._stopped_before(from_us(tick * every_us)):
                 return
             if self._load() >= 2:
-                self._miss(job, 1, "storing takes longer than taking")
+                self._miss(job, 1, DISK_BEHIND)
             else:
                 await self._snapshot(source, plan, job)
             # What was due while we waited for the venue cannot be taken any more.
@@ -204,7 +209,7 @@ class Recorder:
             if last is not None:
                 due = min(due, last)
             if due > tick + 1 and not self._gates.stop.is_set():
-                self._miss(job, due - tick - 1, "the venue or its rate limit took too long")
+                self._miss(job, due - tick - 1, TOO_LATE)
             tick = due
             self._ticks_done = max(self._ticks_done, tick - first)
 
@@ -222,7 +227,7 @@ class Recorder:
             return
         except SourceError as error:
             job.error = str(error)
-            self._miss(job, 1, "the request failed")
+            self._miss(job, 1, REQUEST_FAILED)
             return
         if page is None:
             return

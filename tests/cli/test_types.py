@@ -138,8 +138,16 @@ def test_an_update_brings_trades_and_funding_and_leaves_books(
 
     assert {row["data_type"] for row in updated} == {"trades", "funding_rates"}
     assert again == Finished(0, "", "")
-    held = {row["data_type"]: row["rows"] for row in rows(run("status", "-d", LAKE, "--json"))}
+    status = rows(run("status", "-d", LAKE, "--json"))
+    held = {row["data_type"]: row["rows"] for row in status}
+    assert [row["variant"] for row in status] == ["rest/20", "aggregate/venue", None]
     assert held["trades"] == count(market, "trades")
+    [books] = rows(run("status", "-d", LAKE, "--type", "orderbook", "--json"))
+    assert books["rows"] == held["orderbook"]
+    assert len(rows(run("jobs", "-d", LAKE, "--type", "funding_rates", "--json"))) == 3
+    # A busy machine may have missed one: then it is named.
+    gaps = rows(run("gaps", "-d", LAKE, "--type", "orderbook", "--json"))
+    assert {row["reason"] for row in gaps} <= {"beyond_source"}
     assert held["funding_rates"] == count(market, "funding_rates", "BINANCEUSDM")
 
 

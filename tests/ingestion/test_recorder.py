@@ -22,6 +22,7 @@ from lake.errors import InvalidRequest, SourceError
 from lake.ingestion import Backfill
 from lake.ingestion.book_job import Taken, runs_of
 from lake.ingestion.events import Event, Missed, PageFetched
+from lake.ingestion.recorder import TOO_LATE
 from lake.ingestion.recording import Recording, RecordReport
 from lake.simulator.market import generate
 from lake.storage.lake import Storage
@@ -196,7 +197,7 @@ def test_a_slow_venue_is_told_as_missed_snapshots(box: BoxThread, lake: Storage)
 
     [btc, _] = report.books
     assert btc.state is JobState.COMPLETED
-    assert btc.missed["the venue or its rate limit took too long"] >= 5
+    assert btc.missed[TOO_LATE] >= 5
     assert sum(each.count for each in seen if isinstance(each, Missed)) == sum(
         sum(each.missed.values()) for each in report.books
     )
