@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lake.domain.coverage import NOTHING_LATER
 from lake.domain.gaps import held_ranges, listed_from
 from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.jobs import Job, JobState
-from lake.domain.ranges import TimeRange, range_or_none, union
+from lake.domain.ranges import TimeRange, intersect, range_or_none, union
 from lake.domain.resolve import resolve
 from lake.domain.times import EPOCH, iso
 from lake.errors import InvalidRequest
@@ -130,6 +131,8 @@ class Planner:
         if wanted is None:
             return None
         known = await asyncio.to_thread(self._known, source, series, now)
+        if (shown := _last_shown(series, known, source.tag.name)) is not None:
+            source.remember(series, shown)
         if series.data_type in (DataType.OHLCV, DataType.TRADES):
             known = await self._with_first(source, instrument, series, wanted, known, refetch)
         job_id = await asyncio.to_thread(self._refetch_job, series, wanted) if refetch else None
@@ -233,6 +236,14 @@ class Planner:
 def _covers_start(known: Known, wanted: TimeRange) -> bool:
     """Whether the start of *wanted* was answered before, so that listing is no question."""
     return any(wanted.start in span for span in union(each.range for each in known.coverage))
+
+
+def _last_shown(series: Series, known: Known, source: str) -> datetime | None:
+    """The last candle held that *source* has vouched for; None where there is none."""
+    told = [each for each in known.coverage if each.promises and each.source == source]
+    spans = [each.range for each in told if each.evidence != NOTHING_LATER]
+    held = intersect(known.held, spans)
+    return None if series.grid is None or not held else series.grid.previous(held[-1].end)
 
 
 def _behind_mirror(known: Known, first: datetime | None, mirror: str) -> Known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from lake.domain.coverage import NOTHING_LATER
 from lake.domain.identifiers import DataType, InstrumentId, Series, Venue
+from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, union
 from lake.domain.timeframe import TimeFrame
 from lake.ingestion import Backfill, Request
@@ -131,3 +133,33 @@ def test_a_candle_that_a_lagging_copy_takes_for_running_is_not_final(
         assert claimed == [TimeRange(START, hour.replace(hour=2))]
         assert then == [TimeRange(START, hour)]
         markets.assert_equal(market, copy, hourly, TimeRange(START, hour))
+
+
+def test_a_hole_is_not_explained_by_a_copy_that_ends_before_what_is_held(
+    market: Path, tmp_path: Path
+) -> None:
+    """It fails loudly, and is filled when the venue has caught up."""
+
+    def part(start: int, end: int) -> Request:
+        day = replace(wanted(CANDLES), start=START.replace(hour=start))
+        return replace(day, end=START.replace(hour=end))
+
+    with (
+        BoxThread(market, clock_start=NOW.isoformat(), clock_rate=0, limits=False) as box,
+        Storage.open(tmp_path / "copy", create=True) as copy,
+    ):
+        for start, end in ((0, 5), (10, 12)):
+            asyncio.run(markets.run(copy, box.url, part(start, end)))
+        box.control("lag", seconds=(NOW - START.replace(hour=8)).total_seconds())
+        frozen = asyncio.run(markets.run(copy, box.url, part(0, 12)))
+        promised = union(each.range for each in copy.catalog.coverage(CANDLES))
+        box.control("lag", seconds=0)
+        asyncio.run(markets.run(copy, box.url, part(0, 12)))
+
+        assert [job.state for job in frozen.jobs] == [JobState.FAILED]
+        assert promised == [part_of(0, 5), part_of(10, 12)]
+        markets.assert_equal(market, copy, CANDLES, part_of(0, 12))
+
+
+def part_of(start: int, end: int) -> TimeRange:
+    return TimeRange(START.replace(hour=start), START.replace(hour=end))
