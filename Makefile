@@ -72,7 +72,7 @@ sql: $(READY) ## Ask the lake: make sql SQL="select count(*) from ohlcv_1h"
 	@$(LAKE) sql "$(SQL)" $(WHERE) $(ARGS)
 
 test: $(READY) ## Run the tests
-	@$(PY) -m pytest -m 'not torture' -rfE $(ARGS)
+	@$(PY) -m pytest -m 'not torture' -rfE -n auto --dist worksteal $(ARGS)
 
 lint: $(READY) ## Check format, style and types
 	@$(PY) -m ruff format --check lake tests
