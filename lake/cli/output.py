@@ -195,6 +195,8 @@ def seconds_text(seconds: float) -> str:
     if minutes < 90:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
+    if hours < 48 and not minutes:
+        return f"{hours} h"
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:,.0f} days"
 
 

@@ -22,7 +22,7 @@ class Basis(Enum):
     ARCHIVE = "archive"
     """A vendor's file that promises the whole day or month, and is intact."""
     ROWS_ONLY = "rows_only"
-    """An import that promises nothing: its rows are held, its holes mean nothing."""
+    """An import that promises nothing, or a recording: rows are held, holes mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)

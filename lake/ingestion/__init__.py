@@ -5,12 +5,16 @@ from __future__ import annotations
 from lake.ingestion.backfill import Backfill, Report
 from lake.ingestion.engine import DataIngestionEngine
 from lake.ingestion.planning import Plan, Request, SeriesPlan
+from lake.ingestion.recording import Recording, RecordingPlan, RecordReport
 from lake.ingestion.update import plan_update, update
 
 __all__ = [
     "Backfill",
     "DataIngestionEngine",
     "Plan",
+    "RecordReport",
+    "Recording",
+    "RecordingPlan",
     "Report",
     "Request",
     "SeriesPlan",

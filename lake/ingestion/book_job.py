@@ -27,6 +27,8 @@ from lake.errors import LeaseLost, ReadOnlyLake, StorageError
 from lake.ingestion.events import Listener, Stored
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lake.sources.ccxt_source import CcxtSource
     from lake.storage.lake import Storage
 
@@ -63,7 +65,7 @@ class BookJob:
     Attributes:
         taken: Snapshots that came, those refused and those like the one before included.
         stored: Rows committed.
-        unchanged: Snapshots that the venue says are the one before, by time and sequence.
+        unchanged: Snapshots that are the one before, with its time and sequence.
         refused: Books that break an invariant.
         missed: Snapshots that were due and not taken, by reason.
         error: The last error of the venue, or why the job failed.
@@ -85,7 +87,7 @@ class BookJob:
     waiting: list[Taken] = field(default_factory=list)
     waiting_bytes: int = 0
     _last: datetime | None = None
-    _last_key: tuple[object, ...] | None = None
+    _last_book: pa.Table | None = None
     _attempts: int = 0
 
     @property
@@ -107,12 +109,12 @@ class BookJob:
         self.taken += 1
         self.refused += len(page.rejected)
         if page.rows.num_rows:
-            key = tuple(page.rows[name][0].as_py() for name in ("ts", "sequence"))
-            if key == self._last_key:
-                # The venue's own word: nothing changed since.
+            book = page.rows.drop_columns(["received_at"])
+            if self._last_book is not None and book.equals(self._last_book):
+                # The venue's own word, by time and sequence: nothing changed since.
                 self.unchanged += 1
                 return
-            self._last_key = key
+            self._last_book = book
         self.waiting.append(Taken(page, self._last))
         self.waiting_bytes += page.rows.nbytes
         self._last = page.window.start if page.rows.num_rows else None

@@ -162,6 +162,17 @@ def test_runs_end_where_a_snapshot_was_missed() -> None:
     ]
 
 
+def test_a_book_that_did_not_change_is_kept_once(market: Path, lake: Storage) -> None:
+    """The venue's clock stands still: its time and sequence say that nothing happened."""
+    with BoxThread(market, clock_start="2024-01-01T23:58", clock_rate=0, limits=False) as box:
+        report = record(lake, box)
+
+    for each in report.books:
+        assert (each.stored, stored(lake, each.series).num_rows) == (1, 1)
+        assert each.unchanged + sum(each.missed.values()) == 9
+        assert each.state is JobState.COMPLETED
+
+
 def test_midnight_parts_the_files(market: Path, lake: Storage) -> None:
     with BoxThread(market, clock_start="2024-01-01T23:59:59.3", limits=False) as box:
         record(lake, box)
