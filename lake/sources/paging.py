@@ -269,4 +269,6 @@ def _needed(answer: Answer) -> int:
     """One, where a full answer has nothing odd, nor equal rows that nothing numbers."""
     if not answer.is_full or answer.rejected:
         return HOLE_ANSWERS
+    if answer.rows.is_numbered():
+        return 1
     return HOLE_ANSWERS if any(count > 1 for count in answer.rows.keys().values()) else 1

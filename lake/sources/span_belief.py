@@ -163,6 +163,9 @@ class SpanBelief:
                 if votes.untied >= MOST_UNTIED and question.top is not None:
                     return None
                 continue
+            if needed == 1 and not votes.seen:
+                self._doubt_short(kind, answer, question)
+                return kind, answer
             votes.turn(was_short=not answer.is_full)
             content = self._content(kind, answer, question)
             votes.seen |= self._common(answer, question)[0]
