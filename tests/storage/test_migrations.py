@@ -14,10 +14,13 @@ from lake.storage.catalog import Catalog
 from lake.storage.connection import Access, Database
 from lake.storage.lake import Storage
 
-_SECOND = SqlFile("0004_more", "create table more (a integer) strict;", {"since": "0.2.0"})
-_BROKEN = SqlFile("0004_broken", "create table more (a integer); create nonsense;", {"since": "9"})
-
-_SHIPPED = [("0001_catalog",), ("0002_series_variant",), ("0003_doubts",)]
+_SHIPPED = [(each.name,) for each in sql_files("migrations")]
+_LAST = len(_SHIPPED)
+_NEXT = f"{_LAST + 1:04}"
+_SECOND = SqlFile(f"{_NEXT}_more", "create table more (a integer) strict;", {"since": "0.2.0"})
+_BROKEN = SqlFile(
+    f"{_NEXT}_broken", "create table more (a integer); create nonsense;", {"since": "9"}
+)
 
 
 def shipped(*more: SqlFile) -> tuple[SqlFile, ...]:
@@ -30,8 +33,8 @@ def test_a_migration_copies_the_catalog_first(storage: Storage, clock: Clock) ->
     done = migrations.migrate(storage.database, now=clock.now, known=shipped(_SECOND))
     again = migrations.migrate(storage.database, now=clock.now, known=shipped(_SECOND))
 
-    assert done.applied == ("0004_more",)
-    assert done.backup == storage.root / "catalog.sqlite.after-0003.backup"
+    assert done.applied == (_SECOND.name,)
+    assert done.backup == storage.root / f"catalog.sqlite.after-{_LAST:04}.backup"
     assert storage.database.read("select * from more") == []
     assert (again.applied, again.backup) == ((), None)
     copy = Database(done.backup, Access.READ)
@@ -63,7 +66,7 @@ def test_a_catalog_of_the_first_version_is_brought_up_to_date(tmp_path: Path, cl
 
     done = migrations.migrate(database, now=clock.now)
 
-    assert done.applied == ("0002_series_variant", "0003_doubts")
+    assert done.applied == tuple(name for (name,) in _SHIPPED[1:])
     [held] = Catalog(database, clock).series()
     assert (held.series, held.origin, held.variant) == (HOURLY, "venue", None)
     database.close()

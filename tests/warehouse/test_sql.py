@@ -303,8 +303,9 @@ class TestSession:
         self, own_root: Path, tmp_path: Path, trust: Trust
     ) -> None:
         """SQLite would have to make a file beside a catalog in WAL mode."""
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder.stat().st_mode & 0o077 == 0:
+                folder.chmod(0o755)
         code = (
             "import os, sys; from pathlib import Path\n"
             "from lake.warehouse import Trust, query; import polars, pyarrow.parquet\n"
