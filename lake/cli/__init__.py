@@ -22,6 +22,8 @@ from lake.cli import (
     imports,
     jobs,
     query,
+    retention,
+    snapshots,
     streams,
     update,
     venues,
@@ -67,6 +69,9 @@ app.command(venues.sources, usage="Usage: lake sources [VENUE...] [OPTIONS]")
 app.command(venues.instruments, usage="Usage: lake instruments VENUE [PATTERN...] [OPTIONS]")
 app.command(query.sql, usage="Usage: lake sql STATEMENT|- [OPTIONS]")
 app.command(shell, usage="Usage: lake shell [OPTIONS] [-- DUCKDB-OPTIONS]")
+app.command(retention.clean)
+app.command(retention.drop, usage="Usage: lake drop SERIES... [OPTIONS]")
+app.command(snapshots.app)
 app.command(box.serve)
 app.command(box.generate)
 app.command(doctor.doctor)

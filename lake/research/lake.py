@@ -16,6 +16,7 @@ from lake.research import fetching, listing, reading
 from lake.research.names import Chosen, Words, choose
 from lake.research.wholeness import OnGap
 from lake.storage.files import find_lake, place_of_lake
+from lake.storage.frozen import snapshot_root
 from lake.storage.lake import Storage
 from lake.store.asking import Asking
 from lake.store.missing import Window
@@ -32,9 +33,6 @@ Moment = str | date | datetime | None
 (``2024-01-01``, ``2024-01-01T12:00+02:00``) or a span back from now (``7d``)."""
 
 
-_SNAPSHOTS = "snapshots"
-
-
 class Lake:
     """A lake, open. Use as ``with Lake("data") as lake``, or call :meth:`close`.
 
@@ -48,7 +46,7 @@ class Lake:
         create: Make a lake there if there is none.
 
     Raises:
-        NoLake: There is none.
+        NoLake: There is none, or no snapshot of that name.
         MigrationError: Its catalog is newer than this version.
     """
 
@@ -63,7 +61,7 @@ class Lake:
         find = place_of_lake if create else find_lake
         root = find(place, environment=os.environ, cwd=Path.cwd())
         if snapshot is not None:
-            root = root / _SNAPSHOTS / snapshot
+            root = snapshot_root(root, snapshot)
         self._storage = Storage.open(root, create=create, read_only=snapshot is not None)
         self._asking = Asking(self._storage)
 

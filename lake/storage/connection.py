@@ -177,6 +177,8 @@ class Database:
         An open WAL connection holds a shared lock all the time. When another SQLite library
         in this process closes the file, that lock is gone without a trace in apsw.
         """
+        if self.read_one("pragma journal_mode") != ("wal",):
+            return None  # the catalog of a snapshot: locked only while it is read
         try:
             locks = Path("/proc/locks").read_text()
         except OSError:

@@ -22,6 +22,8 @@ PARQUET = "parquet"
 QUARANTINE = "quarantine"
 REVISIONS = "revisions"
 REBUILDING = ".rebuilding"
+SNAPSHOTS = "snapshots"
+MANIFEST = "manifest.json"
 FORMAT = 1
 """Raised when the meaning of files outside the catalog changes."""
 
@@ -68,6 +70,11 @@ def place_of_lake(data: Path | None, *, environment: Mapping[str, str], cwd: Pat
 def is_lake(root: Path) -> bool:
     """Whether *root* bears ``lake.json``."""
     return (root / MARKER).is_file()
+
+
+def is_frozen(root: Path) -> bool:
+    """Whether *root* is a snapshot: a lake that is only ever read, whoever may write the disk."""
+    return (root / MANIFEST).is_file() and is_lake(root)
 
 
 def holds_files_of_a_lake(root: Path) -> bool:

@@ -121,9 +121,13 @@ class Storage:
             marker, made = files.create_marker(root, origin=origin, now=clock())
         else:
             marker = files.read_marker(root)
-        if read_only or not files.is_writable(root):
+        is_frozen = files.is_frozen(root)
+        if read_only or is_frozen or not files.is_writable(root):
             database = database_of_a_read_only_lake(root)
-            return cls(root, marker, database, clock, created=False, sizes=sizes)
+            storage = cls(root, marker, database, clock, created=False, sizes=sizes)
+            if is_frozen:
+                storage.why_read_only = "It is a snapshot, which never changes."
+            return storage
 
         try:
             return cls._open_to_write(root, marker, clock, made=made, sizes=sizes)
