@@ -10,13 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from lake.domain.identifiers import DataType, Instrument, InstrumentId, InstrumentKind, Venue
+from lake.domain.identifiers import (
+    DataType,
+    Instrument,
+    InstrumentId,
+    InstrumentKind,
+    Series,
+    Venue,
+)
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, SeriesNotFound, UnknownJob
 from lake.ingestion import Backfill, DataIngestionEngine, Report, plan_update, update
 from lake.ingestion.events import Event, JobStarted
+from lake.simulator.market import generate
 from lake.storage.lake import Storage
 from lake.store import HistoricalDataStore
 from tests.box import BoxThread
@@ -97,6 +105,54 @@ def test_a_job_is_made_run_watched_and_read(market: Path, tmp_path: Path) -> Non
     with_engine(market, tmp_path / "data", act)
 
 
+@pytest.fixture(scope="module")
+def perpetual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two days of one perpetual with its trades, and funding every four hours."""
+    root = tmp_path_factory.mktemp("perpetual") / "lake"
+    with Storage.open(root, create=True, origin="synthetic") as storage:
+        generate(
+            storage,
+            seed=4,
+            start=START,
+            end=START + timedelta(days=2),
+            instruments=("BTC/USDT:USDT",),
+            timeframes=(TimeFrame.HOUR_1,),
+            rate=0.2,
+            store_trades=True,
+            funding=4,
+        )
+    return root
+
+
+@pytest.mark.parametrize("data_type", [DataType.TRADES, DataType.FUNDING_RATES])
+def test_jobs_of_trades_and_funding_run_as_those_of_candles(
+    perpetual: Path, tmp_path: Path, data_type: DataType
+) -> None:
+    """Every row of the market, once; the job says how many."""
+    usdm = Venue("BINANCEUSDM")
+    instrument = InstrumentId("BTCUSDT-PERP", usdm)
+
+    async def act(engine: DataIngestionEngine) -> None:
+        job_id = await create(
+            engine,
+            data_type=data_type,
+            instrument_id=instrument,
+            venue=usdm,
+            timeframe=None,
+            end_time=START + timedelta(days=2),
+        )
+        job = await (await engine.start_ingestion_job(job_id))
+
+        storage = engine.data_store.storage
+        held = markets.assert_equal(perpetual, storage, Series(data_type, instrument))
+        assert (job.status, job.progress, job.rows) == (JobState.COMPLETED, 1.0, held)
+        assert held > 0
+        with pytest.raises(InvalidRequest, match="timeframe"):
+            await create(engine, data_type=data_type, instrument_id=instrument, venue=usdm)
+
+    with_engine(perpetual, tmp_path / "data", act)
+
+
 def test_a_cancelled_job_keeps_what_it_stored_and_can_be_started_again(
     market: Path, tmp_path: Path
 ) -> None:
@@ -122,7 +178,7 @@ def test_a_cancelled_job_keeps_what_it_stored_and_can_be_started_again(
         ({"venue": Venue("OKX")}, "was asked for at OKX"),
         ({"end_time": START}, "end must be after the start"),
         ({"instrument_id": InstrumentId.from_str("BTCUSD.BINANCE")}, "Near: BTCUSDT"),
-        ({"data_type": DataType.ORDERBOOK}, "keep no history"),
+        ({"data_type": DataType.ORDERBOOK}, "keep no history .* --type orderbook"),
         ({"timeframe": None}, "needs a timeframe"),
     ],
 )
