@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -75,6 +76,8 @@ class OpenStore:
             self._storage = await asyncio.to_thread(Storage.open, self.data_path, create=True)
             if self._hot_rows is not None:
                 await asyncio.to_thread(self._storage.hot.keep, self._hot_rows)
+            # An import in the loop would hold it up for as long as it takes: half a second.
+            await asyncio.to_thread(_import_what_is_used)
             self._threads = _Threads()
 
     async def close(self) -> None:
@@ -118,3 +121,9 @@ class OpenStore:
         if self._storage is not None:
             self._storage.close()
         self._asking = self._storage = self._threads = None
+
+
+def _import_what_is_used() -> None:
+    for name in ("newest", "quality", "stats"):
+        import_module(f"lake.store.{name}")
+    import_module("lake.warehouse.reader")
