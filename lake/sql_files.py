@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lake.errors import LakeError
 
-_HEADER = re.compile(r"--\s*([a-z ]+):\s*(.*)")
+_HEADER = re.compile(r"-- ?([a-z]+): *(.*)")
+_CONTINUED = re.compile(r"-- {2,}(.*)")
 _PACKAGE = Path(__file__).parent
 
 
@@ -52,9 +53,14 @@ def sql_file(folder: str, name: str) -> SqlFile:
 def _read(path: Path) -> SqlFile:
     text = path.read_text(encoding="utf-8")
     header: dict[str, str] = {}
+    key = ""
     for line in text.splitlines():
         if not line.startswith("--"):
             break
-        if found := _HEADER.fullmatch(line.rstrip()):
-            header[found[1]] = found[2]
+        if more := _CONTINUED.fullmatch(line.rstrip()):
+            if key:
+                header[key] += f" {more[1]}"
+        elif found := _HEADER.fullmatch(line.rstrip()):
+            key = found[1]
+            header[key] = found[2]
     return SqlFile(path.stem, text, header)

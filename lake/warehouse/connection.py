@@ -18,6 +18,7 @@ from lake.domain.timeframe import TimeFrame
 from lake.sql_files import sql_file
 from lake.warehouse import session
 from lake.warehouse.catalog import Connection, attach, copy, load_sqlite, private_folder, quoted
+from lake.warehouse.comments import on_macros, on_views
 from lake.warehouse.queries import Broken, Query, load_queries
 
 CATALOG = "catalog.sqlite"
@@ -107,12 +108,16 @@ class Opened:
         }
         for statement in session.nothing():
             execute(statement)
+        made = []
         for timeframe in TimeFrame:
             name = f"ohlcv_{timeframe.value}"
             if name in present and timeframe not in wanted:
                 execute(f"drop view {name}")
             elif name not in present and timeframe in wanted:
                 execute(session.timeframe_view(timeframe))
+                made.append(name)
+        for statement in on_views(self.connection, made):
+            execute(statement)
 
     def _changed_buckets(self) -> set[tuple[str, int]]:
         """Those whose lines are others than when they were last taken over."""
@@ -171,9 +176,11 @@ def _prepare(connection: Connection, parquet: Path) -> None:
         session.views(),
         session.analytics(),
     )
-    for statements in parts:
+    for statements in (*parts, on_macros()):
         for statement in statements:
             connection.execute(statement)
+    for statement in on_views(connection, session.view_names()):
+        connection.execute(statement)
 
 
 def variables(parquet: Path) -> list[str]:

@@ -19,6 +19,7 @@ from lake.errors import StorageError
 from lake.sql_files import sql_file
 from lake.warehouse import session
 from lake.warehouse.catalog import consistent_views, quoted, readable
+from lake.warehouse.comments import on_macros, on_views
 from lake.warehouse.connection import CATALOG, PARQUET, Opened, open_on, variables
 from lake.warehouse.extension import extension_path
 from lake.warehouse.queries import Broken
@@ -70,6 +71,9 @@ def _statements(root: Path, opened: Opened, count: int, now: datetime) -> Iterat
     for part in (session.nothing(), session.macros(), session.views(), session.analytics()):
         yield from part
     yield from (session.timeframe_view(TimeFrame(name)) for name in timeframes)
+    names = [*session.view_names(), *(f"ohlcv_{name}" for name in timeframes)]
+    yield from on_macros()
+    yield from on_views(opened.connection, names)
     yield from _held(count)
     yield from (query.text for query in opened.queries)
 

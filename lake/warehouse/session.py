@@ -61,6 +61,11 @@ def analytics() -> Iterator[str]:
     yield from (file.text for file in files)
 
 
+def view_names() -> list[str]:
+    """The views that are there whatever the lake holds."""
+    return [file.name for file in sql_files("views") if file.name != _TEMPLATE]
+
+
 def timeframe_view(timeframe: TimeFrame) -> str:
     """The view of all candles of *timeframe*."""
     return sql_file("views", _TEMPLATE).text.replace("{timeframe}", timeframe.value)

@@ -21,6 +21,3 @@ from query(
         lake_moment(until)
     )
 );
-
-comment on macro table ohlcv is
-'candles: ohlcv(''BTCUSDT.BINANCE'', ''1h'', since := ''2024-01-01'', until := ''2024-02-01''); UTC, half-open';

@@ -15,6 +15,3 @@ from query(
         lake_moment(until)
     )
 );
-
-comment on macro table funding_rates is
-'funding rates: funding_rates(''BTCUSDT.BINANCE'', since := ''2024-01-01'', until := ''2024-01-02''); UTC, half-open';

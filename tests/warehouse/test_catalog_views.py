@@ -185,3 +185,23 @@ def test_the_grid_of_sql_is_the_grid_of_the_lake(
         assert opened == grid.floor(moment)
         assert ceiled == grid.ceil(moment)
         assert count == grid.count(TimeRange(moment, later))
+
+
+def test_every_view_column_and_macro_has_a_comment(warehouse: Warehouse) -> None:
+    """An analyst's tool shows them; a column without one is a column nobody explained."""
+    columns = warehouse.query(
+        "select table_name, column_name, comment from duckdb_columns() "
+        "where database_name = 'memory' and schema_name = 'main' and not internal and not starts_with(table_name, 'lake_')"
+    )
+    others = warehouse.query(
+        "select view_name as name, comment from duckdb_views() "
+        "where database_name = 'memory' and schema_name = 'main' and not internal and not starts_with(view_name, 'lake_') "
+        "union all select function_name, comment from duckdb_functions() "
+        "where function_type = 'table_macro' and not internal "
+        "and not starts_with(function_name, 'lake_')"
+    )
+
+    assert {"ohlcv_1h", "gaps", "quality", "trades_all", "jobs"} <= set(columns["table_name"])
+    assert {"ohlcv", "returns", "market_order"} <= set(others["name"])
+    assert columns.filter(columns["comment"].is_null()).rows() == []
+    assert others.filter(others["comment"].is_null()).rows() == []
