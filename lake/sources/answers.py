@@ -106,13 +106,19 @@ class Answer:
 
 
 class Asker:
-    """Sends requests for one window and counts them."""
+    """Sends requests for one window and counts them.
+
+    Attributes:
+        rules: How their answers are judged.
+        now: The venue's time, at least.
+        requests: How many were sent.
+    """
 
     def __init__(self, ask: Ask, rules: Rules, now: Callable[[], Awaitable[datetime]]) -> None:
-        self._ask = ask
-        self._rules = rules
-        self._now = now
+        self.rules = rules
+        self.now = now
         self.requests = 0
+        self._ask = ask
 
     async def answer(self, first: int | None, last: int | None, limit: int) -> Answer:
         """The answer for these bounds.
@@ -122,19 +128,19 @@ class Asker:
         """
 
         async def once() -> Answer:
-            now = await self._now()
+            now = await self.now()
             self.requests += 1
             decoded = await self._ask(first, last, limit)
             checked = self._checked(decoded, first, last, now)
             count = decoded.table.num_rows
             return Answer(checked, first, last, count, count >= limit, now)
 
-        return await self._rules.retry.run(once)
+        return await self.rules.retry.run(once)
 
     def _checked(
         self, decoded: Decoded, first: int | None, last: int | None, now: datetime
     ) -> Checked:
-        grid = self._rules.grid
+        grid = self.rules.grid
         # An open-ended answer may show the running candle, and one that just opened.
         end = grid.next(grid.ceil(now)) if last is None else grid.next(from_us(last))
         start = from_us(first or 0)

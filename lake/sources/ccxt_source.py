@@ -26,6 +26,7 @@ from lake.sources.connection import Connection
 from lake.sources.costs import weight_of
 from lake.sources.cursor import CandleCursor
 from lake.sources.decode import Decoded, decode_unified
+from lake.sources.first_candle import first_through_longer
 from lake.sources.funding_now import FundingNow
 from lake.sources.market_requests import MarketRequests
 from lake.sources.markets import instruments_of
@@ -228,11 +229,12 @@ class CcxtSource:
         """
         if series.data_type is not DataType.OHLCV:
             return await self._market.first_available(instrument, series)
-        rules = self._rules(series)
-        if not rules.open_ended:
-            return None
-        asker = Asker(self._ask(instrument, series), rules, self.server_time)
-        return await first_candle(asker, rules)
+        asker = self._asker(instrument, series)
+        if asker.rules.open_ended:
+            return await first_candle(asker, asker.rules)
+        return await first_through_longer(
+            self._entry, series, lambda each: self._asker(instrument, each)
+        )
 
     async def count(self, instrument: Instrument, series: Series, window: TimeRange) -> int | None:
         """How many trades *window* has, where a few requests tell; None where they do not.
@@ -311,6 +313,9 @@ class CcxtSource:
         return self._market.variant(series, depth)
 
     # How requests are made.
+
+    def _asker(self, instrument: Instrument, series: Series) -> Asker:
+        return Asker(self._ask(instrument, series), self._rules(series), self.server_time)
 
     def _ask(self, instrument: Instrument, series: Series) -> Ask:
         what = f"Candles of {instrument.id}, {series.timeframe}"

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from lake.domain.coverage import Basis
-from lake.domain.identifiers import DataType, Series
+from lake.domain.identifiers import DataType, Series, Venue
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import Page
-from lake.domain.timeframe import Grid, TimeFrame
+from lake.domain.timeframe import Grid, TimeFrame, grid_of
 from lake.domain.times import from_us
 from lake.errors import InvalidRequest, SourceError
 from tests.sources.stand_ins import truth
@@ -29,10 +29,11 @@ from tests.sources.stand_ins.truth import Candle
 
 # Half a minute into a candle, which therefore is running.
 NOW = datetime(2024, 6, 3, 12, 0, 30)
-MINUTE, QUARTER, DAY, MONTH = (
+MINUTE, QUARTER, DAY, WEEK, MONTH = (
     TimeFrame.MINUTE_1,
     TimeFrame.MINUTE_15,
     TimeFrame.DAY_1,
+    TimeFrame.WEEK_1,
     TimeFrame.MONTH_1,
 )
 # A hole inside a page, one across the border of pages of 199 and 300, one longer than a narrow
@@ -300,6 +301,78 @@ def test_gates_inverse_candles_are_refused_before_any_request() -> None:
         fetched(stand_in, of.market, MINUTE, TimeRange(back(100), back(50)))
 
     assert stand_in.asked("candlesticks") == []
+
+
+def listed(venue: str, when: datetime, minutes: int = 600) -> Market:
+    """A market whose first trade was at *when*: candles of every length from the one around it."""
+    grids = [grid_of(Venue(venue), each) for each in (TimeFrame.HOUR_1, DAY, WEEK, MONTH)]
+    frames = {
+        grid.timeframe: truth.candles(grid, grid.floor(when), NOW + timedelta(minutes=5))
+        for grid in grids
+    }
+    first = Grid(MINUTE).floor(when)
+    frames[MINUTE] = truth.candles(Grid(MINUTE), first, first + timedelta(minutes=minutes))
+    native = "BTCUSDT" if venue == "BYBIT" else "BTC-USDT"
+    return market(venue, "BTC/USDT", native, candles=frames)
+
+
+def first_available(stand_in: StandIn, own: Market, timeframe: TimeFrame) -> datetime | None:
+    series = Series(DataType.OHLCV, own.instrument.id, timeframe)
+
+    async def main() -> datetime | None:
+        async with opened(stand_in) as source:
+            stand_in.trouble.rate = 0.4
+            return await source.first_available(own.instrument, series)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("made", [Bybit, Okx])
+@pytest.mark.parametrize("when", [datetime(2023, 5, 17, 3, 41, 7), datetime(2024, 6, 3, 9, 2, 1)])
+def test_the_first_candle_is_found_through_longer_ones(
+    made: Callable[..., StandIn], when: datetime
+) -> None:
+    """Also where the first month has not closed yet; years of windows are not asked for."""
+    own = listed(made.venue, when)  # type: ignore[attr-defined]
+    stand_in = made(NOW, own)
+
+    assert first_available(stand_in, own, MINUTE) == Grid(MINUTE).floor(when)
+    assert first_available(stand_in, own, DAY) in (None, Grid(DAY).floor(when))
+    assert len(stand_in.asked("line")) + len(stand_in.asked("candles")) < 80
+
+
+def test_a_first_week_that_began_before_its_month_is_not_left_out() -> None:
+    """Listed on Tuesday the first of August 2023: its week opened on Monday in July."""
+    own = listed("BYBIT", datetime(2023, 8, 1, 8))
+
+    found = first_available(Bybit(NOW, own), own, WEEK)
+
+    assert found == datetime(2023, 7, 31)
+
+
+def test_weeks_that_are_all_off_the_grid_do_not_say_where_they_begin() -> None:
+    """They go to quarantine later; here they are no reason to fail."""
+    own = listed("BYBIT", datetime(2023, 8, 1, 8))
+    own.candles = dict(own.candles) | {WEEK: truth.candles(Grid(WEEK), datetime(2023, 8, 1), NOW)}
+
+    assert first_available(Bybit(NOW, own), own, WEEK) == datetime(2023, 7, 31)
+
+
+def test_a_venue_without_months_of_an_instrument_is_not_said_to_begin_today() -> None:
+    """Else all that came before this month would be left out as not listed."""
+    own = listed("BYBIT", datetime(2021, 8, 1, 8))
+    own.candles = dict(own.candles) | {MONTH: []}
+
+    assert first_available(Bybit(NOW, own), own, MINUTE) is None
+
+
+def test_minutes_that_begin_later_than_the_months_are_not_said_to_begin_with_them() -> None:
+    """What is said is a moment before which there is nothing, not where the rows begin."""
+    own = listed("OKX", datetime(2023, 5, 17, 3, 41))
+    late = {frame: rows for frame, rows in own.candles.items() if frame is not MINUTE}
+    own.candles = late | {MINUTE: MINUTES}
+
+    assert first_available(Okx(NOW, own), own, MINUTE) == datetime(2023, 5, 17, 3)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,15 @@ from tests.sources.stand_ins.market import INVERSE, SPOT, Market
 from tests.sources.stand_ins.server import Asked, Refusal, StandIn, Wire
 from tests.sources.stand_ins.truth import Trade
 
-_FRAMES = {"1m": "1m", "15m": "15m", "1H": "1h", "6Hutc": "6h", "1Dutc": "1d", "1Mutc": "1mo"}
+_FRAMES = {
+    "1m": "1m",
+    "15m": "15m",
+    "1H": "1h",
+    "6Hutc": "6h",
+    "1Dutc": "1d",
+    "1Wutc": "1w",
+    "1Mutc": "1mo",
+}
 _RECENT = 1_440
 _CANDLES = Shape((0,), (1, 2, 3, 4))
 _BOOK = Shape(("ts",), (0, 1, 0, 1), (1,), sides=("bids", "asks"))
