@@ -97,6 +97,7 @@ class FundingWalk:
         self._settled_us = to_us(settled)
         self._believed_us = to_us(now) - _LAG_US
         self._spacing_us = HOUR_US
+        self._around_us = _AROUND_US
         self._longest_us: int | None = None
         if longest is not None:
             # What is asked for beside a window belongs to the span too.
@@ -116,8 +117,11 @@ class FundingWalk:
             end = self._end_us if self._is_listed else min(self._end_us, start + span)
             while (found := await self._believed(start, end)) is None:
                 # More settlements than fit: they are closer here than they were.
-                end = start + (end - start) // 2
-                if end - start < HOUR_US:
+                if self._around_us > end - start:
+                    self._around_us //= 2
+                else:
+                    end = start + (end - start) // 2
+                if end - start < HOUR_US or self._around_us < HOUR_US:
                     raise SourceError(
                         f"About {self._page_size} settlements within an hour of "
                         f"{from_us(start)}: the venue ignores times. Nothing is claimed.",
@@ -158,10 +162,10 @@ class FundingWalk:
     async def _answer(self, start: int, end: int, turn: int) -> Reading:
         """What is said about ``[start, end)`` and some time around it; bounds differ by turn."""
         said = await self._reader.read(
-            start - _AROUND_US - NEAR_US - turn * HOUR_US,
-            end + _AROUND_US + NEAR_US + turn * HOUR_US,
+            start - self._around_us - NEAR_US - turn * HOUR_US,
+            end + self._around_us + NEAR_US + turn * HOUR_US,
         )
-        first, stop = start - _AROUND_US, min(end + _AROUND_US, self._settled_us)
+        first, stop = start - self._around_us, min(end + self._around_us, self._settled_us)
         rows = tuple(each for each in said.rows if first <= each.ts_us < stop)
         return replace(said, rows=rows)
 
