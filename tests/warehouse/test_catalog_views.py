@@ -191,11 +191,13 @@ def test_every_view_column_and_macro_has_a_comment(warehouse: Warehouse) -> None
     """An analyst's tool shows them; a column without one is a column nobody explained."""
     columns = warehouse.query(
         "select table_name, column_name, comment from duckdb_columns() "
-        "where database_name = 'memory' and schema_name = 'main' and not internal and not starts_with(table_name, 'lake_')"
+        "where database_name = 'memory' and schema_name = 'main' and not internal "
+        "and not starts_with(table_name, 'lake_')"
     )
     others = warehouse.query(
         "select view_name as name, comment from duckdb_views() "
-        "where database_name = 'memory' and schema_name = 'main' and not internal and not starts_with(view_name, 'lake_') "
+        "where database_name = 'memory' and schema_name = 'main' and not internal "
+        "and not starts_with(view_name, 'lake_') "
         "union all select function_name, comment from duckdb_functions() "
         "where function_type = 'table_macro' and not internal "
         "and not starts_with(function_name, 'lake_')"
