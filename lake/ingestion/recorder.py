@@ -86,8 +86,10 @@ class Recorder:
         source = await self._venues.source(plan.recording.venue)
         started, every_us = time.monotonic(), plan.recording.every // MICROSECOND
         first = -(-to_us(_now()) // every_us)
-        last = None if plan.ticks is None else first + plan.ticks
         jobs = self._jobs = await asyncio.to_thread(self._claim_all, plan, first * every_us)
+        # Making hundreds of jobs takes a while, in which nothing is due yet.
+        first = max(first, -(-to_us(_now()) // every_us))
+        last = None if plan.ticks is None else first + plan.ticks
         heartbeat = asyncio.create_task(self._keep_leases(jobs))
         writer = asyncio.create_task(self._write_now_and_then(source, plan))
         takers = [asyncio.create_task(self._take(source, plan, job, first, last)) for job in jobs]
@@ -97,7 +99,7 @@ class Recorder:
             finally:
                 # A task that broke must not take with it what the others have.
                 writer.cancel()
-                await self._write_the_rest(source, plan)
+                await _to_its_end(self._write_the_rest(source, plan))
         except BaseException:
             for job in jobs:
                 self._end(job, JobState.CANCELLED, "stopped at once")
@@ -323,6 +325,16 @@ class Recorder:
         """Let the job's range, which nobody named an end of, reach to now."""
         with suppress(LakeError):
             self._storage.jobs.extend(job.lease, _now())
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do *work* wholly, also where we are cancelled meanwhile: snapshots cannot be had again."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _now() -> datetime:

@@ -148,7 +148,7 @@ async def plan_recording(venues: Venues, catalog: Catalog, recording: Recording)
             f"Books of {len(books):,} instrument{'' if len(books) == 1 else 's'} every "
             f"{span_text(recording.every)} were asked for, but the part "
             f"of {recording.venue}'s rate limit that may be used allows one round in "
-            f"{recording.every.total_seconds() * share:,.1f} s. Say a longer --every, fewer "
+            f"{recording.every.total_seconds() * share:,.2g} s. Say a longer --every, fewer "
             "instruments, or a larger --rate-share."
         )
     await source.book(books[0].instrument, recording.depth)
