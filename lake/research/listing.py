@@ -91,7 +91,8 @@ def instruments(
     rows = []
     for each in storage.catalog.instruments(where):
         names = (each.code.upper(), str(each.id).upper(), each.symbol.upper())
-        if not any(fnmatchcase(name, wanted) for name in names):
+        # One that was listed since is left to the next call.
+        if each.id not in seen or not any(fnmatchcase(name, wanted) for name in names):
             continue
         for span in _spans(each, seen[each.id], listings.get(each.id)):
             if active_at is None or _traded(each, span, seen[each.id], active_at):

@@ -110,7 +110,7 @@ def scan(
                     return
         yield pl.DataFrame(schema={name: schema[name] for name in wanted})
 
-    return register_io_source(source, schema=schema, explain_name="lake")
+    return register_io_source(source, schema=schema)
 
 
 def _frames(
