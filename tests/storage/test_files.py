@@ -17,7 +17,7 @@ from storage_kit import HOURLY, JANUARY, Clock, answered, begin, candles, closes
 from lake.domain.jobs import JobState
 from lake.errors import MigrationError, NoLake, ReadOnlyLake, StorageError
 from lake.sql_files import sql_files
-from lake.storage.files import find_lake, place_of_lake
+from lake.storage.files import find_lake, is_lake, place_of_lake
 from lake.storage.lake import Storage
 
 
@@ -304,3 +304,52 @@ def test_no_lake_is_made_over_the_files_of_another(tmp_path: Path) -> None:
     for create in (True, False):
         with pytest.raises(NoLake, match=r"lake\.json is missing"):
             Storage.open(tmp_path / "data", create=create)
+
+
+def test_a_new_lake_that_stayed_empty_goes_again(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+
+    storage = Storage.open(root, create=True)
+
+    assert storage.discard_if_empty()
+    assert not root.exists()
+
+
+def test_a_lake_with_a_job_or_one_that_was_there_before_stays(tmp_path: Path) -> None:
+    """A job that failed is worth knowing; an empty lake of the user's own is the user's."""
+    with Storage.open(tmp_path / "old", create=True):
+        pass
+    new = Storage.open(tmp_path / "new", create=True)
+    new.catalog.ensure_series(HOURLY, "venue")
+    new.jobs.create(HOURLY, JANUARY.range)
+
+    assert not Storage.open(tmp_path / "old").discard_if_empty()
+    assert not new.discard_if_empty()
+    assert is_lake(tmp_path / "old")
+    assert is_lake(tmp_path / "new")
+
+
+def test_an_empty_lake_that_somebody_else_has_open_stays(tmp_path: Path) -> None:
+    """Whatever the other is about to store must not fall into a folder without a mark."""
+    root = tmp_path / "data"
+    ours = Storage.open(root, create=True)
+    script = (
+        "import sys; from pathlib import Path; from lake.storage.lake import Storage\n"
+        "with Storage.open(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+
+        gone = ours.discard_if_empty()
+
+        assert not gone
+        assert is_lake(root)
+        other.communicate("")
+    with Storage.open(root, create=True) as again:
+        assert not again.created
