@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from lake.domain.rows import Rejected
+from lake.domain.settlements import scheduled_us
 from lake.domain.times import from_us, iso, to_us
 from lake.errors import SourceError
 from lake.sources.answers import Retry
@@ -55,6 +56,11 @@ class Reading:
     is_full: bool
     is_sure: bool = False
 
+    def times(self) -> set[int]:
+        """The scheduled times of all its settlements, odd ones too."""
+        odd = {scheduled_us(to_us(each.ts)) for each in self.rejected if each.ts is not None}
+        return {each.ts_us for each in self.rows} | odd
+
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
@@ -63,6 +69,15 @@ class _Listed:
     checked: CheckedFunding
     is_full: bool
     following: str | None
+
+    def times(self) -> set[int]:
+        return {each.ts_us for each in self.checked.rows}
+
+    def lacks(self, seen: set[int], before: _Listed | None) -> bool:
+        """Whether it lacks settlements that other answers for its page showed."""
+        own, newer = self.times(), before.times() if before else set()
+        oldest = min(own, default=0) if self.is_full else 0
+        return any(us >= oldest for us in seen - own - newer)
 
     @property
     def content(self) -> tuple[tuple[Settlement, ...], tuple[Rejected, ...]]:
@@ -189,6 +204,7 @@ class FundingReader:
         """The next answer of the listing: even by itself and to the one before, or confirmed."""
         before = self._listed[-1] if self._listed else None
         votes: Counter[object] = Counter()
+        seen: set[int] = set()
         token = before.following if before else None
         cursor = Cursor(self._page_size, None, 0, to_us(await self._clock()), token)
         for _ in range(MOST_ANSWERS):
@@ -197,8 +213,9 @@ class FundingReader:
             if is_full and self._is_even(checked, before):
                 return found
             votes[found.content] += 1
+            seen |= found.times()
             needed = SAME_ANSWERS if is_full else SAME_AT_THE_END
-            if votes[found.content] >= needed and max(votes.values()) == votes[found.content]:
+            if votes[found.content] >= needed and not found.lacks(seen, before):
                 return found
         raise SourceError(
             f"{MOST_ANSWERS} answers for one page of settlements contradict one another. What "

@@ -140,6 +140,7 @@ class FundingWalk:
             SourceError: Answers keep contradicting one another.
         """
         votes: Counter[Reading] = Counter()
+        seen: set[int] = set()
         for turn in range(MOST_ANSWERS):
             answer = await self._answer(start, end, turn)
             if answer.is_full:
@@ -149,7 +150,13 @@ class FundingWalk:
             if answer.is_sure:
                 return answer, f"{SAME_ANSWERS} answers agree"
             votes[answer] += 1
-            best, count = votes.most_common(1)[0]
+            seen |= {each.ts_us for each in answer.rows}
+            # One that lacks settlements which others showed is faulty, however often it comes.
+            honest = [each for each in votes if seen <= each.times()]
+            if not honest:
+                continue
+            best = max(honest, key=votes.__getitem__)
+            count = votes[best]
             reaches_past = bool(best.rows) and best.rows[-1].ts_us >= end
             if count >= (SAME_ANSWERS if reaches_past else SAME_AT_THE_END):
                 return best, f"{count} answers agree"
