@@ -17,6 +17,7 @@ from lake.cli import (
     box,
     derive,
     doctor,
+    export,
     fetch,
     holdings,
     imports,
@@ -69,6 +70,7 @@ app.command(venues.sources, usage="Usage: lake sources [VENUE...] [OPTIONS]")
 app.command(venues.instruments, usage="Usage: lake instruments VENUE [PATTERN...] [OPTIONS]")
 app.command(query.sql, usage="Usage: lake sql STATEMENT|- [OPTIONS]")
 app.command(shell, usage="Usage: lake shell [OPTIONS] [-- DUCKDB-OPTIONS]")
+app.command(export.export, usage="Usage: lake export SERIES... [OPTIONS]")
 app.command(retention.clean)
 app.command(retention.drop, usage="Usage: lake drop SERIES... [OPTIONS]")
 app.command(snapshots.app)
