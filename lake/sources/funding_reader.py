@@ -32,6 +32,8 @@ MOST_ANSWERS = 40
 _FULL = 0.97
 # Answers of one reading; a span that needs more is halved.
 _MOST_IN_CHAIN = 16
+# Settlements that may come while pages are read, each of which moves all others on by one.
+_MOST_SHIFTED = 3
 # Answers of one listing without times: ten years of hours at a hundred each.
 _MOST_LISTED = 1_000
 
@@ -75,9 +77,11 @@ class _Listed:
 
     def lacks(self, seen: set[int], before: _Listed | None) -> bool:
         """Whether it lacks settlements that other answers for its page showed."""
-        own, newer = self.times(), before.times() if before else set()
-        oldest = min(own, default=0) if self.is_full else 0
-        return any(us >= oldest for us in seen - own - newer)
+        own, oldest = self.times(), 0
+        if self.is_full:
+            oldest = min(own, default=0)
+        newer = min(before.times(), default=None) if before else None
+        return any(us >= oldest and (newer is None or us < newer) for us in seen - own)
 
     @property
     def content(self) -> tuple[tuple[Settlement, ...], tuple[Rejected, ...]]:
@@ -230,6 +234,8 @@ class FundingReader:
         oldest = before.checked.rows[0]
         older = [each.ts_us for each in checked.rows if each.ts_us < oldest.ts_us]
         times = [*older, *(each.ts_us for each in before.checked.rows[:2])]
+        if len(checked.rows) - len(older) > _MOST_SHIFTED:
+            return False
         return len(older) > 1 and len({after - one for one, after in pairwise(times)}) == 1
 
     async def _answer(self, cursor: Cursor) -> tuple[CheckedFunding, bool, str | None]:
