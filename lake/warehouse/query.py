@@ -22,6 +22,7 @@ import pyarrow as pa
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, LakeError, NoLake, SeriesNotFound, StorageError
 from lake.warehouse import connection as opening
+from lake.warehouse.moments import bound
 from lake.warehouse.statements import require_locked, require_own
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ class Warehouse:
 
         Args:
             sql: DuckDB SQL. ``$name`` and ``?`` take their values from *parameters*.
-            parameters: Values, by name or by position.
+            parameters: Values, by name or by position. The text of a moment with an offset is
+                that moment.
 
         Returns:
             A table; without columns where the statement answers nothing.
@@ -149,12 +151,13 @@ class Warehouse:
             StorageError: A file is damaged.
         """
         self._require_allowed(sql)
+        values = bound(parameters)
         for attempt in range(1, _MAX_TRIES + 1):
             self._follow()
             self._warn_of_many_files(sql)
             try:
                 with self._limited():
-                    return self._table(self.connection.execute(sql, parameters))
+                    return self._table(self.connection.execute(sql, values))
             except duckdb.InterruptException as error:
                 raise InvalidRequest(
                     f"The query was stopped after {self._timeout_s or 0:g} s. Ask for less, or "

@@ -247,3 +247,29 @@ def test_nothing_typed_into_duckdb_opens_the_live_files_a_second_time(
         lake.connect().execute(statement)
     with pytest.raises(InvalidRequest):
         lake.sql(statement)
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        "2024-02-07T20:00:00+02:00",
+        "2024-02-07 20:00+0200",
+        "2024-02-07T18:00:00Z",
+        "2024-02-07 18:00:00",
+        datetime(2024, 2, 7, 13, tzinfo=timezone(timedelta(hours=-5))),
+        datetime(2024, 2, 7, 18),
+    ],
+    ids=str,
+)
+def test_the_offset_of_a_parameter_is_not_dropped(lake: Lake, since: object) -> None:
+    """DuckDB alone would read 20:00+02:00 as 20:00."""
+    text = "select min(ts) as first from ohlcv_1h where ts >= {}"
+
+    named = lake.sql(text.format("$since"), {"since": since})
+    placed = lake.sql(text.format("?"), [since])
+    macro = lake.sql(
+        "select min(ts) as first from ohlcv('BTCUSDT.BINANCE', '1h', since := $since)",
+        {"since": since},
+    )
+
+    assert [each["first"][0] for each in (named, placed, macro)] == [datetime(2024, 2, 7, 18)] * 3
