@@ -22,6 +22,7 @@ from lake.cli import (
     holdings,
     imports,
     jobs,
+    migrate,
     query,
     retention,
     snapshots,
@@ -74,6 +75,7 @@ app.command(export.export, usage="Usage: lake export SERIES... [OPTIONS]")
 app.command(retention.clean)
 app.command(retention.drop, usage="Usage: lake drop SERIES... [OPTIONS]")
 app.command(snapshots.app)
+app.command(migrate.migrate)
 app.command(box.serve)
 app.command(box.generate)
 app.command(doctor.doctor)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from lake.cli.arguments import HERE, Place, timeframes, utc_now, words
+from lake.cli.disk import place_rows
 from lake.cli.output import Row, print_rows, size_text
 from lake.cli.report import gap_row, series_order
 from lake.domain.gaps import GapReason
@@ -48,12 +47,15 @@ def status(
 
       lake status --venue binance --timeframe 1h
 
+      lake status --disk
+
     Args:
         venue: Only this venue.
         instrument: Only these: ids, codes or patterns.
         timeframe: Only these.
         type_: Only this data type: ohlcv, trades, funding_rates or orderbook.
-        disk: What lies on the disk instead: folders, bytes, room left.
+        disk: What it takes on the disk instead: bytes per row, files, what CSV would take and
+            the share of it that is saved; then folders and room left.
         json: Print one JSON object per series.
     """
     with place.open() as storage:
@@ -67,6 +69,9 @@ def status(
             origin = "" if storage.origin == "venue" else f" of {storage.origin} data"
             print(f"lake{origin} at {storage.root}: {len(rows)} series, {size}")
     print_rows(rows, as_json=json, empty="nothing is stored yet: lake backfill --help")
+    if disk and not json:
+        print()
+        print_rows(place_rows(storage.root), as_json=False, empty="")
     return 0
 
 
@@ -213,22 +218,3 @@ def _status_rows(storage: Storage, chosen: Sequence[Series]) -> list[Row]:
             }
         )
     return rows
-
-
-def _disk_rows(root: Path) -> list[Row]:
-    rows: list[Row] = []
-    for place in sorted(root.iterdir()):
-        files = [place] if place.is_file() else list(_files(place))
-        rows.append(
-            {
-                "place": place.name + ("/" if place.is_dir() else ""),
-                "files": len(files),
-                "bytes": sum(file.stat().st_size for file in files),
-            }
-        )
-    rows.append({"place": "(room left)", "files": None, "bytes": shutil.disk_usage(root).free})
-    return rows
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
