@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from lake.cli.arguments import HERE, Place, timeframes, utc_now, words
-from lake.cli.disk import place_rows
+from lake.cli.disk import place_rows, series_rows
 from lake.cli.output import Row, print_rows, size_text
 from lake.cli.report import gap_row, series_order
 from lake.domain.gaps import GapReason
@@ -59,11 +59,8 @@ def status(
         json: Print one JSON object per series.
     """
     with place.open() as storage:
-        if disk:
-            print_rows(_disk_rows(storage.root), as_json=json, empty="")
-            return 0
         chosen = chosen_series(storage, venue, instrument, timeframe, type_)
-        rows = _status_rows(storage, chosen)
+        rows = series_rows(storage, chosen) if disk else _status_rows(storage, chosen)
         if not json:
             size = size_text(sum(int(str(row["bytes"])) for row in rows))
             origin = "" if storage.origin == "venue" else f" of {storage.origin} data"
