@@ -187,7 +187,11 @@ def variables(parquet: Path) -> list[str]:
     """What the macros must know before they are made."""
     # DuckDB takes every path for a pattern; a bracket in a folder's name must stay one.
     place = _GLOB_CHARACTERS.sub(r"[\1]", str(parquet))
-    return [f"set variable lake_root = {quoted(place)}", session.versions()]
+    return [
+        f"set variable lake_root = {quoted(place)}",
+        "set variable lake_buckets = 1",
+        session.versions(),
+    ]
 
 
 def _reachable(root: Path, access: Access) -> Path:

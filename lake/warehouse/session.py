@@ -34,7 +34,6 @@ def versions() -> str:
 def nothing() -> Iterator[str]:
     """Makes every data type look empty, so that making views opens no file."""
     text = sql_file("session", "nothing").text
-    yield "set variable lake_buckets = 1"
     for kind in KINDS:
         yield text.replace("{kind}", kind)
 
