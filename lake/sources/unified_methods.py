@@ -31,6 +31,8 @@ _LACKING: dict[DataType, frozenset[str]] = {
 }
 # Of these ccxt names no trade; ids are derived from the trades' values.
 _WITHOUT_IDS = _names("bithumb bitopro delta hashkey hibachi hollaex modetrade toobit woo woofipro")
+# Of these ccxt asks for aggregates (Binance's aggTrades), without their first and last ids.
+_AGGREGATES = _names("aster binanceus tokocrypto")
 # Units of linear derivatives' amounts, by the venues' own answers (ccxt's recorded ones, read
 # 2026-11-22): what a trade is worth, or the candles' volumes beside it, tell one from the other.
 _UNITS = {
@@ -75,7 +77,8 @@ def method(data_type: DataType) -> str:
 def unified_rows(venue: Venue, data_type: DataType) -> Capability:
     """The entry of a venue that is asked for trades, books or funding by unified methods."""
     ids = "derived" if venue.ccxt_id in _WITHOUT_IDS else "venue"
-    variants = {DataType.TRADES: f"single/{ids}", DataType.ORDERBOOK: "rest/{depth}"}
+    what = "aggregate" if venue.ccxt_id in _AGGREGATES else "single"
+    variants = {DataType.TRADES: f"{what}/{ids}", DataType.ORDERBOOK: "rest/{depth}"}
     depth_reasons = {DataType.TRADES: _UNKNOWN_REACH, DataType.ORDERBOOK: _NOW_ONLY}
     derivatives = frozenset({InstrumentKind.LINEAR, InstrumentKind.INVERSE})
     is_funding = data_type is DataType.FUNDING_RATES

@@ -14,7 +14,8 @@ import msgspec
 import pyarrow as pa
 
 from lake.domain.identifiers import DataType, Instrument
-from lake.domain.times import from_us, iso
+from lake.domain.times import epoch_us, from_us, iso
+from lake.domain.variants import IdScheme, TradesVariant
 from lake.errors import SourceError
 from lake.sources.capability import Capability, Paging, Request, RowsEndpoint
 from lake.sources.connection import Connection
@@ -85,12 +86,13 @@ def _asked_for(rows: Any, cursor: Cursor, what: str) -> list[Any]:
     inside = [each for each in rows if not _is_beside(each, start, end)]
     if rows and not inside:
         times = [us for each in rows if (us := as_integer(each.get("timestamp"))) is not None]
-        first = iso(from_us(min(times, default=0) * 1_000))
+        first = iso(from_us(epoch_us(min(times, default=0))))
         raise SourceError(
+            # A proxy's mistake looks the same, so it is asked again.
             f"{what}: those from {iso(from_us(start * 1_000))} to {iso(from_us(end * 1_000))} were "
             f"asked for, but the venue gave others (the first of {first}). It does not reach back "
             "so far, or ignores times; nothing is claimed. Ask for a later start.",
-            retryable=False,
+            retryable=True,
         )
     return inside
 
@@ -113,7 +115,7 @@ def decode_trades(rows: list[Any], instrument: Instrument, entry: Capability) ->
         "quantity": _numbers(rows, "amount", scale),
         "taker": pa.array([side(_of(row, "side")) for row in rows], pa.int8()),
     }
-    if entry.variant == "single/venue":
+    if entry.variant is not None and TradesVariant.from_str(entry.variant).ids is IdScheme.VENUE:
         ids = [_of(row, "id") for row in rows]
         if any(each in (None, "") for each in ids):
             raise SourceError(
