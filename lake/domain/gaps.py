@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum
 
 from lake.domain.identifiers import DataType, Series
-from lake.domain.ranges import TimeRange, intersect, subtract, union
+from lake.domain.ranges import TimeRange, intersect, subtract
 from lake.domain.timeframe import Grid
 from lake.domain.times import iso
 
@@ -160,8 +160,3 @@ def _joined(gaps: Iterable[Gap]) -> list[Gap]:
         else:
             joined.append(gap)
     return joined
-
-
-def shared_by_all(gap: TimeRange, others: Sequence[Sequence[TimeRange]]) -> bool:
-    """Whether *gap* lies wholly inside the missing ranges of every other series."""
-    return bool(others) and all(not subtract([gap], union(missing)) for missing in others)

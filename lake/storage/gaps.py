@@ -20,13 +20,13 @@ from lake.domain.gaps import (
     explain,
     first_row_text,
     listed_from,
-    shared_by_all,
 )
 from lake.domain.identifiers import DataType, Series, expiry_of
 from lake.domain.jobs import JobState
-from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract, union
+from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import DERIVED
 from lake.domain.times import EPOCH, iso
+from lake.storage.outages import Outages
 from lake.storage.presence import Presence, presence
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Jobs whose range says nothing about what was asked of a venue: it spans all their files.
 _NOT_ASKED = {"import", "generate", "derive"}
+# Up to so many series are looked up one by one: a lake may hold many thousands.
+_FEW = 50
 _NO_PAST_BOOKS = "no snapshot was taken, and venues keep no past books"
 
 
@@ -48,14 +50,6 @@ class _Holdings:
     present: Presence
     coverage: list[Coverage]
     facts: list[Fact]
-
-    @property
-    def missing(self) -> list[TimeRange]:
-        return subtract(self.examined, self.present.held)
-
-    @property
-    def promised(self) -> list[TimeRange]:
-        return union(each.range for each in self.coverage if each.promises)
 
 
 def find_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> list[Gap]:
@@ -78,19 +72,12 @@ def find_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> lis
     for job in storage.jobs.list((JobState.COMPLETED,)):
         if job.kind not in _NOT_ASKED:
             asked[job.series].append(job.range)
-    infos = storage.catalog.series()
-    wanted = None if wanted is None else set(wanted)
-    chosen = {each.series for each in infos if wanted is None or each.series in wanted}
-    # The other instruments' candles tell an outage from one market that was quiet.
-    peers = {(each.venue, each.timeframe) for each in chosen if each.timeframe}
-    holdings = {
-        each.series: _holdings(storage, each, asked[each.series])
-        for each in infos
-        if each.series in chosen or (each.series.venue, each.series.timeframe) in peers
-    }
+    infos = _infos(storage.catalog, wanted)
+    outages = Outages(storage.database)
     gaps: list[Gap] = []
-    for series in sorted(chosen, key=str):
-        one = holdings[series]
+    for info in sorted(infos, key=lambda each: str(each.series)):
+        series = info.series
+        one = _holdings(storage, info, asked[series])
         found = explain(
             series,
             one.present.count,
@@ -98,8 +85,16 @@ def find_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> lis
             held=one.present.held,
             facts=one.facts,
         )
-        gaps.extend(_with_outages(found, one, list(holdings.values())))
+        gaps.extend(_with_outages(found, outages))
     return gaps
+
+
+def _infos(catalog: Catalog, wanted: Collection[Series] | None) -> list[SeriesInfo]:
+    if wanted is None or len(wanted) > _FEW:
+        chosen = None if wanted is None else set(wanted)
+        return [each for each in catalog.series() if chosen is None or each.series in chosen]
+    found = (catalog.series_info(each) for each in dict.fromkeys(wanted))
+    return [each for each in found if each is not None]
 
 
 def _holdings(storage: Storage, info: SeriesInfo, asked: Sequence[TimeRange]) -> _Holdings:
@@ -204,21 +199,15 @@ def _evidence(coverage: Coverage) -> str:
     return f"{' '.join(who)} of {coverage.confirmed_at:%Y-%m-%d}{how}"
 
 
-def _with_outages(gaps: Sequence[Gap], one: _Holdings, holdings: Sequence[_Holdings]) -> list[Gap]:
+def _with_outages(gaps: Sequence[Gap], outages: Outages) -> list[Gap]:
     """*gaps* with those that every other instrument of the venue shares named an outage."""
     told: list[Gap] = []
     for gap in gaps:
-        if gap.reason is GapReason.VENUE_HAS_NONE and gap.series.timeframe is not None:
-            peers = [
-                other
-                for other in holdings
-                if other.series.venue == one.series.venue
-                and other.series.timeframe == one.series.timeframe
-                and other.series != one.series
-                and intersect(other.promised, [gap.range]) == [gap.range]
-            ]
-            if shared_by_all(gap.range, [peer.missing for peer in peers]):
-                evidence = f"{gap.evidence}; absent from all {len(peers) + 1} instruments held"
+        series = gap.series
+        if gap.reason is GapReason.VENUE_HAS_NONE and series.timeframe is not None:
+            count = outages.absent_from(series.venue, series.timeframe, gap.range)
+            if count > 1:
+                evidence = f"{gap.evidence}; absent from all {count} instruments held"
                 told.append(replace(gap, reason=GapReason.VENUE_OUTAGE, evidence=evidence))
                 continue
         told.append(gap)
