@@ -25,6 +25,7 @@ from lake.sources.capability import (
 )
 from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoder, decode_inverse_klines, decode_klines
+from lake.sources.venues.entries import book_entry
 
 _SPOT, _LINEAR, _INVERSE = InstrumentKind.SPOT, InstrumentKind.LINEAR, InstrumentKind.INVERSE
 _CANDLE_COLUMNS = (
@@ -48,13 +49,11 @@ _TRADE_COLUMNS = (
     "first_trade_id",
     "last_trade_id",
 )
-_BOOK_COLUMNS = ("ts", "sequence", "bids", "asks", "received_at")
 _FUNDING_COLUMNS = ("ts", "settled_at", "funding_rate", "interval_hours")
 _YEAR = (
     "{venue} answers about trades of the last year only; its archives hold the older ones, "
     "which `lake import` cannot read yet"
 )
-_NOW_ONLY = "{venue} gives the book of this moment only: snapshots are taken from now on"
 _FUTURES_LEVELS = (5, 10, 20, 50, 100, 500, 1_000)
 # What the prefix of ccxt's implicit methods is, and the whole weight of a minute.
 _MARKETS = {
@@ -188,19 +187,10 @@ def _funding(name: str, *, weight: int, columns: tuple[str, ...]) -> Capability:
 
 def _book(name: str, weight: Callable[[int], int], levels: tuple[int, ...]) -> Capability:
     prefix, kind, _ = _MARKETS[name]
-    return Capability(
-        venue=Venue(name),
-        data_type=DataType.ORDERBOOK,
-        page_size=5_000 if not levels else levels[-1],
-        concurrency=8,
-        settle_after=timedelta(0),
-        columns=_BOOK_COLUMNS,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=frozenset({kind}),
-        depth=timedelta(0),
-        depth_reason=_NOW_ONLY,
-        rows=RowsEndpoint(
+    return book_entry(
+        Venue(name),
+        frozenset({kind}),
+        RowsEndpoint(
             lambda instrument, cursor: Request(
                 f"{prefix}Depth", {"symbol": instrument.native_id, "limit": cursor.limit}
             ),
@@ -208,6 +198,8 @@ def _book(name: str, weight: Callable[[int], int], levels: tuple[int, ...]) -> C
             weight,
             levels=levels,
         ),
+        deepest=5_000 if not levels else levels[-1],
+        concurrency=8,
     )
 
 

@@ -29,6 +29,7 @@ from lake.sources.capability import (
 from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, refused
 from lake.sources.fields import Field, columns_of, parsed, raw_of, rows_at, side
+from lake.sources.venues.entries import book_entry
 from lake.sources.wire_values import book_of, book_time
 
 _VENUE = Venue("BITGET")
@@ -242,17 +243,11 @@ ENTRIES = (
             _funding, decode_funding, paging=Paging.BACK, seeks=False, next_token=_next_page
         ),
     ),
-    Capability(
-        venue=_VENUE,
-        data_type=DataType.ORDERBOOK,
-        page_size=_LEVELS[-1],
-        settle_after=timedelta(0),
-        columns=columns.BOOK_WITHOUT_SEQUENCE,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=_CONTRACTS | {_SPOT},
-        depth=timedelta(0),
-        depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book, levels=_LEVELS),
+    book_entry(
+        _VENUE,
+        _CONTRACTS | {_SPOT},
+        RowsEndpoint(_book, decode_book, levels=_LEVELS),
+        deepest=_LEVELS[-1],
+        says=columns.BOOK_WITHOUT_SEQUENCE,
     ),
 )

@@ -21,6 +21,7 @@ from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, refused
 from lake.sources.fields import columns_of, parsed, raw_of, rows_at
 from lake.sources.transport import COST_SCALE
+from lake.sources.venues.entries import book_entry
 from lake.sources.wire_values import book_of, book_time
 
 _VENUE = Venue("BYBIT")
@@ -183,17 +184,10 @@ ENTRIES = (
         kinds=_PERPETUALS,
         rows=RowsEndpoint(_funding, decode_funding, _one),
     ),
-    Capability(
-        venue=_VENUE,
-        data_type=DataType.ORDERBOOK,
-        page_size=_DEEPEST,
-        settle_after=timedelta(0),
-        columns=columns.BOOK,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=_PERPETUALS | {InstrumentKind.SPOT},
-        depth=timedelta(0),
-        depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book, _one),
+    book_entry(
+        _VENUE,
+        _PERPETUALS | {InstrumentKind.SPOT},
+        RowsEndpoint(_book, decode_book, _one),
+        deepest=_DEEPEST,
     ),
 )

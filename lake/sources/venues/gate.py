@@ -22,6 +22,7 @@ from lake.sources.capability import Access, CandleEndpoint, Capability, Request,
 from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, contract_size, refused
 from lake.sources.fields import Field, columns_of, parsed, raw_of, rows_at, side
+from lake.sources.venues.entries import book_entry
 from lake.sources.wire_values import book_of, book_time, in_base, seconds_us
 
 _VENUE = Venue("GATE")
@@ -279,17 +280,5 @@ ENTRIES = (
         kinds=_CONTRACTS,
         rows=RowsEndpoint(_funding, decode_funding, cursor_us=SECOND_US, whole_seconds=True),
     ),
-    Capability(
-        venue=_VENUE,
-        data_type=DataType.ORDERBOOK,
-        page_size=_DEEPEST,
-        settle_after=timedelta(0),
-        columns=columns.BOOK,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=_CONTRACTS | {_SPOT},
-        depth=timedelta(0),
-        depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book),
-    ),
+    book_entry(_VENUE, _CONTRACTS | {_SPOT}, RowsEndpoint(_book, decode_book), deepest=_DEEPEST),
 )

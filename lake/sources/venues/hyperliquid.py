@@ -28,6 +28,7 @@ from lake.sources.capability import (
 from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, refused
 from lake.sources.fields import columns_of, parsed, raw_of, rows_at
+from lake.sources.venues.entries import book_entry
 from lake.sources.wire_values import book_of, book_time
 
 _VENUE = Venue("HYPERLIQUID")
@@ -154,17 +155,11 @@ ENTRIES = (
         kinds=frozenset({InstrumentKind.LINEAR}),
         rows=RowsEndpoint(_funding, decode_funding, _weight(20), paging=Paging.SPAN),
     ),
-    Capability(
-        venue=_VENUE,
-        data_type=DataType.ORDERBOOK,
-        page_size=_DEEPEST,
-        settle_after=timedelta(0),
-        columns=columns.BOOK_WITHOUT_SEQUENCE,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=_KINDS,
-        depth=timedelta(0),
-        depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book, lambda limit: 2 * _UNIT),
+    book_entry(
+        _VENUE,
+        _KINDS,
+        RowsEndpoint(_book, decode_book, lambda limit: 2 * _UNIT),
+        deepest=_DEEPEST,
+        says=columns.BOOK_WITHOUT_SEQUENCE,
     ),
 )

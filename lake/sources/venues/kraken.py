@@ -27,6 +27,7 @@ from lake.sources.capability import (
 from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, refused
 from lake.sources.fields import Field, columns_of, parsed, raw_of, rows_at, side
+from lake.sources.venues.entries import book_entry
 from lake.sources.wire_values import book_of, seconds_us
 
 _VENUE = Venue("KRAKEN")
@@ -163,17 +164,11 @@ ENTRIES = (
         # Coarser than its nanoseconds: times of rows are rounded.
         rows=RowsEndpoint(_trades, decode_trades, paging=Paging.FORWARD, cursor_us=SECOND_US),
     ),
-    Capability(
-        venue=_VENUE,
-        data_type=DataType.ORDERBOOK,
-        page_size=_DEEPEST,
-        settle_after=timedelta(0),
-        columns=columns.BOOK_WITHOUT_SEQUENCE,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=_SPOT,
-        depth=timedelta(0),
-        depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book),
+    book_entry(
+        _VENUE,
+        _SPOT,
+        RowsEndpoint(_book, decode_book),
+        deepest=_DEEPEST,
+        says=columns.BOOK_WITHOUT_SEQUENCE,
     ),
 )

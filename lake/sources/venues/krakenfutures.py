@@ -27,6 +27,7 @@ from lake.sources.capability import (
 from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, as_number, contract_size, refused
 from lake.sources.fields import Field, columns_of, parsed, raw_of, rows_at, side
+from lake.sources.venues.entries import book_entry
 from lake.sources.wire_values import book_of, book_time, in_base, iso_us
 
 _VENUE = Venue("KRAKENFUTURES")
@@ -209,17 +210,11 @@ ENTRIES = (
         kinds=_KINDS,
         rows=RowsEndpoint(_funding, decode_funding, paging=Paging.WHOLE),
     ),
-    Capability(
-        venue=_VENUE,
-        data_type=DataType.ORDERBOOK,
-        page_size=_DEEPEST,
-        settle_after=timedelta(0),
-        columns=columns.BOOK_WITHOUT_SEQUENCE,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=_KINDS,
-        depth=timedelta(0),
-        depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book),
+    book_entry(
+        _VENUE,
+        _KINDS,
+        RowsEndpoint(_book, decode_book),
+        deepest=_DEEPEST,
+        says=columns.BOOK_WITHOUT_SEQUENCE,
     ),
 )

@@ -28,6 +28,7 @@ from lake.sources.capability import (
 from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, contract_size, refused
 from lake.sources.fields import Field, Place, columns_of, parsed, raw_of, rows_at
+from lake.sources.venues.entries import book_entry
 from lake.sources.wire_values import book_of, book_time
 
 _SPOT, _FUTURES = Venue("KUCOIN"), Venue("KUCOINFUTURES")
@@ -203,22 +204,6 @@ def decode_funding(body: bytes, instrument: Instrument) -> Decoded:
     return Decoded(pa.table(columns_of(rows, fields)), raw_of(rows))
 
 
-def _book_entry(venue: Venue, kinds: frozenset[InstrumentKind], rows: RowsEndpoint) -> Capability:
-    return Capability(
-        venue=venue,
-        data_type=DataType.ORDERBOOK,
-        page_size=_LEVELS[-1],
-        settle_after=timedelta(0),
-        columns=columns.BOOK,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=kinds,
-        depth=timedelta(0),
-        depth_reason=columns.NOW_ONLY,
-        rows=rows,
-    )
-
-
 ACCESS = (
     # ccxt lists futures there too; they are KUCOINFUTURES here.
     Access(_SPOT, options={"fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}}),
@@ -260,10 +245,16 @@ ENTRIES = (
         # A span that has more is cut to its newest, so that it is read from its end back.
         rows=RowsEndpoint(_funding, decode_funding, paging=Paging.BACK),
     ),
-    _book_entry(
+    book_entry(
         _SPOT,
         frozenset({InstrumentKind.SPOT}),
         RowsEndpoint(_spot_book, decode_book, levels=_LEVELS),
+        deepest=_LEVELS[-1],
     ),
-    _book_entry(_FUTURES, _CONTRACTS, RowsEndpoint(_futures_book, decode_book, levels=_LEVELS)),
+    book_entry(
+        _FUTURES,
+        _CONTRACTS,
+        RowsEndpoint(_futures_book, decode_book, levels=_LEVELS),
+        deepest=_LEVELS[-1],
+    ),
 )

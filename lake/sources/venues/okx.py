@@ -30,6 +30,7 @@ from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, refused
 from lake.sources.fields import Field, columns_of, raw_of, rows_at, side
 from lake.sources.transport import COST_SCALE
+from lake.sources.venues.entries import book_entry
 from lake.sources.wire_values import book_of, book_time, in_base
 
 _VENUE = Venue("OKX")
@@ -256,17 +257,7 @@ ENTRIES = (
         depth_reason=_THREE_MONTHS,
         rows=RowsEndpoint(_funding, decode_funding, _weighs(4), paging=Paging.BACK),
     ),
-    Capability(
-        venue=_VENUE,
-        data_type=DataType.ORDERBOOK,
-        page_size=_DEEPEST_BOOK,
-        settle_after=timedelta(0),
-        columns=columns.BOOK,
-        rank=50,
-        variant="rest/{depth}",
-        kinds=_KINDS,
-        depth=timedelta(0),
-        depth_reason=columns.NOW_ONLY,
-        rows=RowsEndpoint(_book, decode_book, _book_weight),
+    book_entry(
+        _VENUE, _KINDS, RowsEndpoint(_book, decode_book, _book_weight), deepest=_DEEPEST_BOOK
     ),
 )
