@@ -147,10 +147,11 @@ def open_on(root: Path, catalog: Path, access: Access = Access.OWN) -> Opened:
         if access is Access.OWN:
             load_sqlite(opened.connection)
         opened.take(catalog)
-        _prepare(opened.connection, _reachable(root, access))
+        parquet = _reachable(root, access)
+        _prepare(opened.connection, parquet)
         opened.refresh()
         opened.queries, opened.broken = load_queries(opened.connection, root)
-        for name, value in _settings(root, access).items():
+        for name, value in _settings(root, parquet, access).items():
             _set(opened.connection, name, value)
     except BaseException:
         opened.close()
@@ -205,7 +206,7 @@ def _reachable(root: Path, access: Access) -> Path:
     return link
 
 
-def _settings(root: Path, access: Access) -> dict[str, str | bool | list[str]]:
+def _settings(root: Path, parquet: Path, access: Access) -> dict[str, str | bool | list[str]]:
     """What holds from here on, in this order. The last one makes the others final."""
     settings: dict[str, str | bool | list[str]] = {
         "allow_persistent_secrets": False,
@@ -213,7 +214,7 @@ def _settings(root: Path, access: Access) -> dict[str, str | bool | list[str]]:
     }
     if access is not Access.OWN:
         settings |= {
-            "allowed_directories": [str((root / PARQUET).absolute()), str(private_folder())],
+            "allowed_directories": [str((root / PARQUET).absolute()), str(parquet)],
             "autoload_known_extensions": False,
         }
     if access is Access.LOCKED:
