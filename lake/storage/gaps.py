@@ -163,6 +163,9 @@ def _facts(
     # Asked for by a job that ended well and still not covered: younger than the settle lag.
     for window in asked:
         add(window.start, window.end, GapReason.PROVISIONAL, "not settled when last asked for")
+    for left in catalog.cancelled(series):
+        why = f"asked for, but the job was cancelled: {left.why}"
+        add(left.range.start, left.range.end, GapReason.NOT_FETCHED, why)
     if grid is None:
         for each in coverage:
             if not each.promises:

@@ -102,6 +102,19 @@ def test_a_failed_range_says_so_until_it_is_answered(storage: Storage) -> None:
     assert find_gaps(storage) == []
 
 
+def test_a_cancelled_range_says_who_asked_for_it(storage: Storage) -> None:
+    """ "Never asked for" would be untrue."""
+    lease = begin(storage)
+    store(storage, lease, candles([0]), answered(0, 1))
+    storage.jobs.finish(lease, JobState.CANCELLED, "stopped on request")
+    storage.catalog.note_wanted(HOURLY, hours(0, 3))
+
+    [gap] = find_gaps(storage)
+
+    assert (gap.range, gap.reason) == (hours(1, 3), GapReason.NOT_FETCHED)
+    assert gap.evidence == "asked for, but the job was cancelled: stopped on request"
+
+
 def test_the_years_before_the_listing_and_what_the_source_lost_are_told_apart(
     storage: Storage,
 ) -> None:
