@@ -28,6 +28,7 @@ Row = tuple[Any, ...]
 _BUSY_TIMEOUT_MS = 60_000
 """A writer holds the lock for milliseconds; a minute means that one hangs or is frozen."""
 _JOURNAL_LIMIT = 64 << 20
+_CACHE_KIB = 64 << 10
 
 
 class DamagedDatabase(StorageError):
@@ -202,6 +203,9 @@ class Database:
             if durable and sys.platform == "darwin":
                 connection.execute("pragma fullfsync = on")
                 connection.execute("pragma checkpoint_fullfsync = on")
+        if self.access is Access.CACHE:
+            # What is asked for again and again stays at hand, for thousands of series.
+            connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
         connection.execute("pragma foreign_keys = on")
         return connection
 
