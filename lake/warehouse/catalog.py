@@ -6,7 +6,6 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -58,23 +57,20 @@ def consistent_views(connection: Connection) -> list[str]:
     return [*statements, sql_file("session", "attached").text]
 
 
-def copy(connection: Connection, catalog: Path, *, connect: Callable[[], Connection]) -> None:
+def copy(connection: Connection, catalog: Path, *, reader: Connection) -> None:
     """Make the schema ``catalog`` a copy of one state of *catalog* in memory, by way of Arrow.
 
     Args:
         connection: Gets the copy; it never loads the SQLite extension.
         catalog: The file.
-        connect: Opens the other DuckDB, which reads the file and is closed again.
+        reader: Another DuckDB, with that extension, that nobody else uses.
     """
-    reader = connect()
-    try:
-        load_sqlite(reader)
-        attach(reader, catalog)
-        names = list(_columns(reader))
-        reader.execute("begin")
-        tables = {name: reader.execute(f'from lake."{name}"').to_arrow_table() for name in names}
-    finally:
-        reader.close()
+    attach(reader, catalog)
+    names = list(_columns(reader))
+    reader.execute("begin")
+    tables = {name: reader.execute(f'from lake."{name}"').to_arrow_table() for name in names}
+    reader.execute("commit")
+    reader.execute("detach database catalog")
     for schema in ("catalog", "lake", _COPIES):
         connection.execute(f"create schema if not exists {schema}")
     for name, table in tables.items():

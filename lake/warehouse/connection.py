@@ -67,6 +67,7 @@ class Opened:
         self.broken: list[Broken] = []
         self.holdings = Holdings(0, ())
         self._access = access
+        self._reader: Connection | None = None
         self._taken: dict[tuple[str, int], str] = {}
 
     def take(self, catalog: Path) -> None:
@@ -74,7 +75,15 @@ class Opened:
         if self._access is Access.OWN:
             attach(self.connection, catalog)
         else:
-            copy(self.connection, catalog, connect=_connect)
+            if self._reader is None:
+                self._reader = _connect()
+                load_sqlite(self._reader)
+            try:
+                copy(self.connection, catalog, reader=self._reader)
+            except BaseException:
+                self._reader.close()  # in the middle of a transaction: of no more use
+                self._reader = None
+                raise
 
     def refresh(self) -> Holdings:
         """Take over what the catalog holds now: file lists, and a view for each timeframe."""
@@ -97,6 +106,8 @@ class Opened:
     def close(self) -> None:
         """Close DuckDB. Closing twice does no harm."""
         self.connection.close()
+        if self._reader is not None:
+            self._reader.close()
 
     def _make_timeframe_views(self, wanted: tuple[TimeFrame, ...]) -> None:
         execute = self.connection.execute
