@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -136,16 +137,22 @@ def _require_outside(output: Path, root: Path) -> None:
 def _answer(
     root: Path, text: str, values: dict[str, object], *, locked: bool, timeout: float | None
 ) -> pa.Table:
-    """The answer. This process must not open the lake's catalog in any other way."""
+    """The answer. This process must not open a living lake's catalog in any other way."""
+    from lake.storage.files import is_frozen
     from lake.warehouse import Trust, Warehouse
 
+    trust = Trust.LOCKED if locked else Trust.OWN
     # For people: without the place in our code that gave it.
-    with (
-        warnings.catch_warnings(record=True) as told,
-        Warehouse(
-            root, trust=Trust.LOCKED if locked else Trust.OWN, timeout_s=timeout
-        ) as warehouse,
-    ):
+    with warnings.catch_warnings(record=True) as told, ExitStack() as opened:
+        catalog = None
+        if is_frozen(root):
+            from lake.storage.lake import Storage
+
+            # Its catalog may be of an older version: what is attached is a copy that is not.
+            catalog = opened.enter_context(Storage.open(root)).snapshot
+        warehouse = opened.enter_context(
+            Warehouse(root, catalog=catalog, trust=trust, timeout_s=timeout)
+        )
         answer = warehouse.arrow(text, values or None)
     for warning in told:
         print(f"lake sql: {warning.message}", file=sys.stderr)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lake import open_files
-from lake.errors import StorageError
+from lake.errors import MigrationError, StorageError
 from lake.private_copies import copy_of
-from lake.storage import files
+from lake.storage import disk, files
 from lake.storage.connection import Access, Database
-from lake.storage.migrations import require_current
+from lake.storage.migrations import migrate, require_current
 
 _SHARED_BYTES = 32_768
 """A ``-shm`` file is made so large at least."""
@@ -45,10 +47,39 @@ def database_of_a_read_only_lake(root: Path, *, has_room: bool = True) -> Databa
     database = _opened(path, has_room=has_room)
     try:
         require_current(database)
+    except MigrationError:
+        try:
+            # A snapshot is never written, and outlives the version that made it.
+            if files.is_frozen(root):
+                return _migrated_copy(database)
+            raise
+        finally:
+            database.close()
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _migrated_copy(database: Database) -> Database:
+    """A private copy of *database*, brought to this version's schema.
+
+    Raises:
+        MigrationError: It is of a newer version.
+    """
+    with disk.storage_errors(f"copying {database.path} to read it"):
+        copy = Path(tempfile.mkdtemp(prefix="lake-catalog-")) / database.path.name
+    try:
+        database.copy_to(copy)
+        made = Database(copy, Access.WRITE)
+        try:
+            migrate(made, now=datetime.now(UTC).replace(tzinfo=None))
+        finally:
+            made.close()
+        return _CopiedDatabase(copy, Access.READ)
+    except BaseException:
+        shutil.rmtree(copy.parent, ignore_errors=True)
+        raise
 
 
 def _opened(path: Path, *, has_room: bool) -> Database:

@@ -93,8 +93,14 @@ def upgrade(storage: Storage, old: Outdated) -> int:
             f"rewritten. {storage.why_read_only}"
         )
     reconcile(storage)
-    job = storage.jobs.create(old.series, old.range, kind=_KIND)
-    lease = storage.jobs.claim(job.job_id, _KIND)
+    left = [
+        job.job_id
+        for job in storage.jobs.list((JobState.RUNNING, JobState.FAILED, JobState.PENDING))
+        if job.kind == _KIND and job.series == old.series
+    ]
+    # One that was killed or failed is taken over; one that is at work is not disturbed.
+    job_id = left[-1] if left else storage.jobs.create(old.series, old.range, kind=_KIND).job_id
+    lease = storage.jobs.claim(job_id, _KIND)
     count = 0
     try:
         for partition in old.partitions:

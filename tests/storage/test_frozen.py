@@ -15,6 +15,7 @@ from storage_kit import HOURLY, JANUARY, answered, begin, candles, closes, hours
 from lake import Lake
 from lake.domain.partitions import Partition
 from lake.errors import InvalidRequest, NoLake, ReadOnlyLake, StorageError
+from lake.storage.connection import Access, Database
 from lake.storage.doctor import examine
 from lake.storage.frozen import (
     DROP_POINTS,
@@ -29,6 +30,8 @@ from lake.storage.lake import Storage
 from lake.storage.manifest import differences, problems, read_manifest
 from lake.storage.retention import drop
 from lake.warehouse import Warehouse
+from tests.cli.conftest import Run
+from tests.cli.conftest import run as run  # the command line, as a fixture
 
 FEBRUARY = Partition(HOURLY, 2024, 2)
 
@@ -209,6 +212,31 @@ def test_a_name_is_given_once_whatever_its_case(root: Path) -> None:
             create_snapshot(storage, "June")
         with pytest.raises(NoLake, match="It has: june"):
             snapshot_root(root, "July")
+
+
+def test_a_snapshot_of_an_older_version_opens_and_stays_as_it_is(root: Path, run: Run) -> None:
+    """It can never be migrated where it lies, and is to be read for years."""
+    with Storage.open(root) as storage:
+        create_snapshot(storage, "june")
+    place = root / "snapshots/june"
+    catalog = Database(place / "catalog.sqlite", Access.WRITE)
+    with catalog.writing() as transaction:
+        # As before the last migrations.
+        transaction.run("delete from migrations where number >= 4")
+        transaction.run("drop table removals")
+    catalog.copy_to(place / "older")
+    catalog.close()
+    (place / "older").rename(place / "catalog.sqlite")
+    content = (place / "catalog.sqlite").read_bytes()
+
+    with Lake(root, snapshot="june") as lake:
+        [count] = lake.sql("select count(*) as n from ohlcv_1h")["n"]
+        assert lake.ohlcv("BTCUSDT.BINANCE", "1h", on_gap="ignore").height == count == 20
+    for locked in ([], ["--locked"]):
+        told = run("sql", "select count(*) from ohlcv_1h", *locked, "--json", "--data", place)
+        assert json.loads(told.out) == [{"count_star()": 20}]
+    assert json.loads(run("status", "--json", "--data", place).out)[0]["rows"] == 20
+    assert (place / "catalog.sqlite").read_bytes() == content
 
 
 @pytest.mark.parametrize("point", SNAPSHOT_POINTS)
