@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -366,3 +368,58 @@ def test_an_answer_without_numbers_of_rows_that_stays_odd_is_set_aside() -> None
     assert len(rows_of(pages)) == 59
     [rejected] = {each for page in pages for each in page.rejected}
     assert rejected.reason == "price is not a positive number"
+
+
+DAY_TRADES = 15_000_000
+
+
+class Stream(Tape):
+    """A day of 15 million trades, made when asked for: nothing but the walk holds any."""
+
+    async def __call__(self, cursor: Cursor) -> Decoded:
+        assert cursor.start_us is not None
+        assert cursor.end_us is not None
+        step = 86_400 * SECOND // DAY_TRADES
+        first = max(0, -(-(cursor.start_us - START_US) // step))
+        stop = min(DAY_TRADES, -(-(cursor.end_us - START_US) // step))
+        if self.paging is Paging.FORWARD:
+            stop = min(DAY_TRADES, first + cursor.limit)
+        numbers = np.arange(max(first, stop - cursor.limit, 0), max(stop, 0), dtype=np.int64)
+        if self.paging is Paging.BACK:
+            numbers = np.arange(max(0, stop - cursor.limit), max(stop, 0), dtype=np.int64)[::-1]
+        ones = np.ones(len(numbers))
+        table = pa.table(
+            {
+                "ts": START_US + numbers * step,
+                "trade_id": numbers,
+                "price": ones,
+                "quantity": ones,
+                "taker": ones.astype(np.int8),
+            }
+        )
+        return Decoded(table, lambda row: "", None)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("paging", [Paging.SPAN, Paging.BACK, Paging.FORWARD])
+def test_a_day_of_fifteen_million_trades_streams_in_bounded_memory(paging: Paging) -> None:
+    async def count() -> tuple[int, int]:
+        asker = SpanAsker(Stream([], paging), paging=paging, cursor_us=MS, retry=Retry(), now=clock)
+        window = TimeRange(START, START + timedelta(days=1))
+        walk = SpanWalk(asker, window, page_size=1_000, now=NOW, settled=NOW - timedelta(minutes=1))
+        rows = longest = 0
+        async for page in walk.pages():
+            rows += page.rows.num_rows
+            longest = max(longest, page.rows.num_rows)
+        return rows, longest
+
+    async def clock() -> datetime:
+        return NOW
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rows, longest = asyncio.run(count())
+    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1_024
+
+    assert rows == DAY_TRADES
+    assert longest < 200_000
+    assert grown_mib < 200, grown_mib
