@@ -31,9 +31,11 @@ def migrate(
         dry_run: Only show what would be rewritten.
         json: Print one JSON object per series.
     """
-    from lake.storage.upgrade import outdated, upgrade
+    from lake.storage.upgrade import outdated, settle, upgrade
 
     with place.open() if dry_run else place.open_to_write() as storage:
+        if not dry_run:
+            settle(storage)
         found = outdated(storage)
         if dry_run or not found or not json:
             nothing = "nothing to do: every file has the current schema"
@@ -42,7 +44,7 @@ def migrate(
             return 0
         files = sum(len(each.partitions) for each in found)
         size = size_text(sum(each.bytes for each in found))
-        require_yes(f"{files:,} files ({size}) are written anew", yes=yes)
+        require_yes(f"{counted(files, 'file')} ({size}) to be written anew", yes=yes)
         counts = [upgrade(storage, each) for each in found]
     if json:
         rows = zip(found, counts, strict=True)

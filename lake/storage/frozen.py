@@ -13,7 +13,6 @@ import errno
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -276,14 +275,13 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Force every file and name below *folder* onto the disk."""
-    if sys.platform == "linux":
-        os.sync()  # waits there; one call instead of one for each of 100,000 folders
-        return
+    """Force every name below *folder* onto the disk, and every file that was not there before."""
     for place, _, names in os.walk(folder):
         for name in names:
-            with (Path(place) / name).open("rb") as file:
-                disk.sync_file(file.fileno())
+            path = Path(place) / name
+            if path.stat().st_nlink == 1:  # what is linked was forced there by its commit
+                with path.open("rb+") as file:
+                    disk.sync_file(file.fileno())
         disk.sync_folder(Path(place))
 
 

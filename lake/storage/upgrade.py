@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import DataType, Series
-from lake.domain.jobs import JobState, Lease
+from lake.domain.jobs import Job, JobState, Lease
 from lake.domain.partitions import Partition
 from lake.domain.ranges import TimeRange
 from lake.domain.schemas import ROW_SPECS, RowSpec
@@ -93,11 +93,7 @@ def upgrade(storage: Storage, old: Outdated) -> int:
             f"rewritten. {storage.why_read_only}"
         )
     reconcile(storage)
-    left = [
-        job.job_id
-        for job in storage.jobs.list((JobState.RUNNING, JobState.FAILED, JobState.PENDING))
-        if job.kind == _KIND and job.series == old.series
-    ]
+    left = [job.job_id for job in _unfinished(storage) if job.series == old.series]
     # One that was killed or failed is taken over; one that is at work is not disturbed.
     job_id = left[-1] if left else storage.jobs.create(old.series, old.range, kind=_KIND).job_id
     lease = storage.jobs.claim(job_id, _KIND)
@@ -111,6 +107,19 @@ def upgrade(storage: Storage, old: Outdated) -> int:
         raise
     storage.jobs.finish(lease, JobState.COMPLETED)
     return count
+
+
+def settle(storage: Storage) -> None:
+    """End the jobs of migrations that were killed when there was nothing left to do for them."""
+    waiting = {each.series for each in outdated(storage)}
+    for job in _unfinished(storage):
+        if job.series not in waiting and not storage.jobs.is_worked_on(job.job_id):
+            storage.jobs.finish(storage.jobs.claim(job.job_id, _KIND), JobState.COMPLETED)
+
+
+def _unfinished(storage: Storage) -> list[Job]:
+    states = (JobState.RUNNING, JobState.FAILED, JobState.PENDING)
+    return [job for job in storage.jobs.list(states) if job.kind == _KIND]
 
 
 def _rewritten(storage: Storage, partition: Partition, lease: Lease) -> bool:

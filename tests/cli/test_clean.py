@@ -252,6 +252,27 @@ def test_files_of_an_older_schema_read_right_and_are_rewritten(run: Run, lake: P
         assert examine(storage, deep=True) == []
 
 
+@pytest.mark.parametrize("point", ["temporary.grown", "publish.renamed", "publish.recorded"])
+def test_a_migration_that_was_killed_goes_on(run: Run, lake: Path, point: str) -> None:
+    with Storage.open(lake) as storage:
+        write_old(storage)
+
+    killed = subprocess.run(
+        [sys.executable, "-m", "lake", "migrate", "--yes", "--data", str(lake)],
+        env={**clean_environment(), "LAKE_TEST_KILL_AT": point},
+        capture_output=True,
+        check=False,
+    )
+    read_every_way(run, lake)
+    again = run("migrate", "--yes", "--data", lake)
+
+    assert killed.returncode == -9
+    assert again.code == 0
+    assert run("migrate", "--data", lake).out.startswith("nothing to do")
+    assert run("doctor", "--deep", "--data", lake).out.endswith("files and catalog agree\n")
+    read_every_way(run, lake)
+
+
 def test_a_lake_without_old_files_is_left_alone(run: Run, lake: Path) -> None:
     shown = run("migrate", "--json", "--yes", "--data", lake)
 
