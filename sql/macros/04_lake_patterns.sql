@@ -1,13 +1,16 @@
 -- macro: lake_patterns
--- version: 2
+-- version: 3
 -- dialect: duckdb
--- parameters: names (varchar): one id or pattern, or a list of them as text; venue (varchar): what
---      the ids lack, or empty
--- returns: a list of upper-case patterns, INSTRUMENT or INSTRUMENT.VENUE
+-- parameters: names (varchar): one id or pattern, or a list of them, in upper case: 'A.VENUE',
+--      '[A.VENUE, B*]', or '[A, B].VENUE'
+-- returns: a list of patterns, INSTRUMENT or INSTRUMENT.VENUE
 -- why: a macro's argument has no fixed type; as text, one name and a list of them look alike
-create or replace macro lake_patterns(names, venue) as (
+create or replace macro lake_patterns(names) as (
     list_transform(
-        regexp_extract_all(upper(names), '[^\[\], '']+'),
-        lambda name: concat(name, '.' || nullif(upper(venue), ''))
+        list_filter(
+            regexp_extract_all(names, '[^\[\], '']+'),
+            lambda name: not starts_with(name, '.')
+        ),
+        lambda name: concat(name, regexp_extract(names, '\](\..*)$', 1))
     )
 );

@@ -1,5 +1,5 @@
 -- macro: lake_key
--- version: 2
+-- version: 3
 -- dialect: duckdb
 -- parameters: names (varchar): what was asked for; venue (varchar): what the name lacks, or null;
 --      timeframe (varchar): as paths spell it, empty where the data type has none

@@ -25,7 +25,7 @@ concat(
         list_transform(
             list_filter(
                 string_split(getvariable('lake_ohlcv'), chr(10))[2:],
-                lambda line: regexp_matches(line, lake_matching(lake_patterns(ids, ''), timeframe))
+                lambda line: regexp_matches(line, lake_matching(lake_patterns(upper(ids)), timeframe))
             ),
             lambda line: replace(string_split(line, ' ')[1], '''', '''''')
         ),

@@ -1,13 +1,12 @@
 -- session: rows
--- version: 2
+-- version: 3
 -- dialect: duckdb
 -- makes: lake_{shape}_named: rows of one series by its key, or of those of given names;
 --      lake_{shape}_like: by names alone; lake_{shape}_rows: rows of given files and range;
 --      lake_{shape}_mixed: also where files are of an older schema and lack columns;
 --      lake_{shape}_none: no rows
 -- why: the columns come from the program's one list of them. They are qualified, because a
---      parameter shadows a column of its name. Names, in one text: what was asked for and the
---      venue, separated by a tab. The common question is for one series, and the way by
+--      parameter shadows a column of its name. The common question is for one series, and the way by
 --      patterns costs milliseconds only to be understood, so it is a macro of its own
 create or replace view lake_{shape}_none as
 select
@@ -39,7 +38,7 @@ create or replace macro lake_{shape}_mixed(paths, first, last, name) as table (
         and rows.ts <= last::timestamp
 );
 
-create or replace macro lake_{shape}_like(names, venue, first, last, name) as table
+create or replace macro lake_{shape}_like(names, first, last, name) as table
 from query(
     case
         when names in ('*', '[*]')
@@ -53,8 +52,6 @@ from query(
             if(getvariable('lake_mixed_{kind}'), 'mixed', 'rows'),
             '(lake_files_like(''{kind}'', lake_patterns(''',
             replace(names, '''', ''''''),
-            ''', ''',
-            replace(venue, '''', ''''''),
             '''), ''',
             replace(name, '''', ''''''),
             ''', ''',
@@ -72,7 +69,7 @@ from query(
     end
 );
 
-create or replace macro lake_{shape}_named(key, names, first, last, name) as table
+create or replace macro lake_{shape}_named(key, first, last) as table
 from query(
     concat(
         'from lake_{shape}_',
@@ -84,14 +81,14 @@ from query(
             || ''', '''
             || last
             || ''')',
-            concat('like(''', replace(replace(names, '''', ''''''), chr(9), ''', '''), '''')
+            concat('like(''', replace(regexp_extract(key, '^(.*) ', 1), '''', ''''''), '''')
         ),
         ', ''',
         first,
         ''', ''',
         last,
         ''', ''',
-        replace(name, '''', ''''''),
+        replace(regexp_extract(key, '[^ ]*$'), '''', ''''''),
         ''')'
     )
 );

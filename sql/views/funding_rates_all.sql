@@ -5,4 +5,4 @@
 -- returns: the rows of all instruments
 -- why: time linear in files; for a few instruments or a short range funding_rates(...) opens fewer
 create or replace view funding_rates_all as
-from lake_funding_rates_like('*', '', '-infinity', 'infinity', '');
+from lake_funding_rates_like('*', '-infinity', 'infinity', '');

@@ -5,4 +5,4 @@
 -- returns: the rows of all instruments
 -- why: time linear in files; for a few instruments or a short range trades(...) opens fewer
 create or replace view trades_all as
-from lake_trades_like('*', '', '-infinity', 'infinity', '');
+from lake_trades_like('*', '-infinity', 'infinity', '');
