@@ -22,10 +22,11 @@ from lake.domain.times import SECOND_US, from_us, iso, to_us
 from lake.domain.variants import derive_refs
 from lake.errors import SourceError
 from lake.sources.capability import Paging
+from lake.sources.cursor import Cursor
 from lake.sources.held import LAG_US, PAGE_ROWS, PAGE_S, Held
 from lake.sources.paging import Answer, Kind, Known, Question, Rows, floor_us
 from lake.sources.span_belief import MOST_UNTIED, SpanAsker, SpanBelief, contradiction
-from lake.sources.trade_answers import MOST_ANSWERS
+from lake.sources.trade_answers import HOLE_ANSWERS, MOST_ANSWERS
 
 # The first step is so wide, whatever the market; later ones follow the density of its rows.
 _FIRST_STEP_US = 600 * SECOND_US
@@ -81,6 +82,7 @@ class SpanWalk:
         self._asker = asker
         self._paging = asker.paging
         self._grain = asker.cursor_us
+        self._page_size = page_size
         self._start_us = to_us(window.start)
         self._end_us = to_us(min(window.end, settled))
         self._believed_us = to_us(now) - LAG_US
@@ -95,6 +97,7 @@ class SpanWalk:
         self._sure = floor_us(self._start_us, self._grain)
         self._bottom: Known | None = None
         self._width = _FIRST_STEP_US
+        self._is_shown_past_end = False
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Ascending, touching pages over the window, up to where trades are final.
@@ -115,16 +118,22 @@ class SpanWalk:
                 yield held.page(cut_us, cut_us, requests=self._spent())
                 began = self._monotonic()
         shown_us = min(self._end_us, max(held.start_us, held.last_us + 1))
-        if self._shown_past_end:
+        if self._is_shown_past_end or await self._is_anything_later():
             shown_us = self._end_us
-        yield held.page(
-            self._end_us,
-            shown_us,
-            max(shown_us, self._believed_us),
-            requests=self._spent(),
-        )
+        believed_us = max(shown_us, self._believed_us)
+        yield held.page(self._end_us, shown_us, believed_us, requests=self._spent())
 
-    _shown_past_end = False
+    async def _is_anything_later(self) -> bool:
+        """Whether trades after the window show that its silent end is not the end of the data."""
+        low, high = self._goal, self._cap
+        if self._longest_us is not None:
+            low = max(low, floor_us(high - self._longest_us, self._grain) + self._grain)
+        for _ in range(HOLE_ANSWERS if low < high else 0):
+            cursor = Cursor(self._page_size, start_us=low, end_us=high)
+            answer = await self._asker.answer(cursor, self._page_size)
+            if len(answer.rows) and answer.rows.ts[-1] >= self._end_us:
+                return True
+        return False
 
     def _spent(self) -> int:
         requests, self._requests = self._asker.requests - self._requests, self._asker.requests
@@ -267,7 +276,7 @@ class SpanWalk:
         """Move ``sure`` on; the rows of *run* from where it was."""
         begun, self._sure = self._sure, sure
         if len(run) and run.ts[-1] >= self._end_us:
-            self._shown_past_end = True
+            self._is_shown_past_end = True
         rows = run.between(begun, sure)
         self._learn_bottom(run)
         self._learn_width(len(rows), sure - begun, question)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lake.domain.coverage import NOTHING_LATER
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import Page
 from lake.domain.times import from_us, to_us
@@ -356,6 +357,19 @@ def test_silence_younger_than_an_hour_is_not_believed() -> None:
 
     assert pages[-1].window.end == now - timedelta(minutes=1)
     assert max(each.range.end for page in pages for each in page.claims) == now - timedelta(hours=1)
+
+
+@pytest.mark.parametrize("paging", [Paging.SPAN, Paging.BACK, Paging.FORWARD])
+def test_a_silent_end_is_the_end_of_the_data_only_where_nothing_is_later(paging: Paging) -> None:
+    """Else the next window's trades would put it in doubt, and it would be asked for again."""
+    late = [(START_US + 9 * 3_600 * SECOND, 99, None, 1.0, 1.0, 1)]
+    window = TimeRange(START, START + timedelta(hours=2))
+
+    for rows, evidence in ((steady(10), NOTHING_LATER), (steady(10) + late, "")):
+        pages = pages_of(Tape(rows, paging), window)
+
+        assert pages[-1].claims[-1].range.end == window.end
+        assert pages[-1].claims[-1].evidence == evidence
 
 
 def test_an_answer_without_numbers_of_rows_that_stays_odd_is_set_aside() -> None:
