@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from lake.domain.identifiers import DataType, Instrument, InstrumentKind, Series, Venue
@@ -349,6 +351,17 @@ BY_HAND = {CCXT_DIFFERS} | {
 
 def name_of(one: Recorded) -> str:
     return f"{one.exchange}-{one.method}-{one.number}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each client reads all certificates there are, which takes half of the time here."""
+    end = "-----END CERTIFICATE-----\n"
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
 
 
 @pytest.mark.skipif(not ALL, reason=f"no recorded answers at {RECORDED}")
