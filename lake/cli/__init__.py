@@ -7,10 +7,12 @@ Exit codes: 0 done, 1 failed, 2 wrong request or configuration, 3 a check found 
 from __future__ import annotations
 
 import errno
+import inspect
+import re
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from lake import __version__
 from lake.cli import (
@@ -82,6 +84,23 @@ app.command(doctor.doctor)
 app.command(demo)
 
 
+def _reflow(known: App) -> None:
+    """Have the paragraphs of every help text filled to the terminal's width, not to the source's.
+
+    Lines that stand further in are examples, and stay as they are.
+    """
+    for name in known:
+        if name.startswith("-"):
+            continue
+        command = known[name]
+        text, _, _ = inspect.cleandoc(command.help).partition("\nArgs:\n")
+        command.help = re.sub(r"(?<=\S)\n(?=\S)", " ", text.strip())
+        _reflow(command)
+
+
+_reflow(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -109,6 +128,12 @@ def _run(arguments: Sequence[str]) -> int:
         result = app(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
+    except UnusedCliTokensError as error:
+        extra = " ".join(error.unused_tokens or ())
+        known = _subcommands(asked)
+        has = f"It has {', '.join(known)}" if known else "It takes no such word"
+        print_error(asked, f"{extra!r} is not understood. {has}; see `{asked} --help`.")
+        return REFUSED
     except CycloptsError as error:
         print_error(asked, f"{_one_line(str(error))} `{asked} --help` says what there is.")
         return REFUSED
@@ -137,6 +162,14 @@ def _asked(arguments: Sequence[str]) -> str:
         names.append(word)
         known = known[word]
     return " ".join(names)
+
+
+def _subcommands(asked: str) -> list[str]:
+    """The commands below ``lake jobs``."""
+    known: App = app
+    for word in asked.split()[1:]:
+        known = known[word]
+    return [name for name in known if not name.startswith("-")]
 
 
 def _one_line(text: str) -> str:

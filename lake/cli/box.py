@@ -88,12 +88,15 @@ def serve(
 
 def generate(
     *,
-    data: Annotated[Path, Parameter(name=["--data", "-d"])],
+    data: Annotated[Path, Parameter(name=["--data", "--datadir", "-d"])],
     seed: int = 0,
     instruments: Annotated[
-        list[str] | None, Parameter(name=["--instruments", "-p"], consume_multiple=True)
+        list[str] | None,
+        Parameter(name=["--instrument", "--instruments", "--pairs", "-p"], consume_multiple=True),
     ] = None,
-    timeframe: Annotated[list[str] | None, Parameter(name=["--timeframe", "-t"])] = None,
+    timeframe: Annotated[
+        list[str] | None, Parameter(name=["--timeframe", "--timeframes", "-t"])
+    ] = None,
     span: Span = UNBOUNDED,
     rate: float = 0.2,
     outage: Annotated[list[str] | None, Parameter(name=["--outage"])] = None,

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from lake.cli.arguments import HERE, Place, timeframes, utc_now
 from lake.cli.holdings import VenueName, chosen_series
-from lake.cli.output import Row, print_rows
+from lake.cli.output import Row, print_error, print_rows
 from lake.domain.identifiers import DataType
 from lake.domain.times import parse_moment
 from lake.errors import InvalidRequest, SeriesNotFound
@@ -23,7 +23,11 @@ FAILED = 1
 
 def trades_to_ohlcv(
     series: Annotated[
-        list[str], Parameter(name=["SERIES", "--pairs", "-p"], consume_multiple=True)
+        list[str],
+        Parameter(
+            name=["SERIES", "--series", "--instrument", "--instruments", "--pairs", "-p"],
+            consume_multiple=True,
+        ),
     ],
     /,
     *,
@@ -67,6 +71,13 @@ def trades_to_ohlcv(
         for trades in chosen:
             made += build(storage, trades, frames, start=first, end=last)
     print_rows([_row(each) for each in made], as_json=json, empty="")
+    if not any(each.made or each.quiet or each.left or each.skipped for each in made):
+        names = ", ".join(dict.fromkeys(str(each.series.instrument_id) for each in made))
+        print_error(
+            "lake trades-to-ohlcv",
+            f"No trades of {names} lie from {start or 'their beginning'} to {end or 'their end'}. "
+            "`lake status --type trades` shows where they lie.",
+        )
     for each in made:
         if not json and each.skipped:
             count = sum(part.count for part in each.skipped)

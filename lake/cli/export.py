@@ -38,7 +38,11 @@ _TYPES = {
 
 def export(
     series: Annotated[
-        list[str], Parameter(name=["SERIES", "--pairs", "-p"], consume_multiple=True)
+        list[str],
+        Parameter(
+            name=["SERIES", "--series", "--instrument", "--instruments", "--pairs", "-p"],
+            consume_multiple=True,
+        ),
     ],
     /,
     *,
@@ -91,7 +95,7 @@ def export(
         filters = Filters(types=type_, venue=venue, timeframes=timeframe)
         chosen = _held(storage, named_series(storage, series, filters), bounds)
         if not type_ and format_ in _TYPES:
-            chosen = [each for each in chosen if each.data_type in _TYPES[format_]] or chosen
+            chosen = _with_a_place(chosen, format_)
         if format_ == "nautilus":
             from lake.cli import nautilus
 
@@ -113,6 +117,20 @@ def export(
     rows: list[Row] = [{"file": str(path.absolute()), "rows": count} for path, count in written]
     print_rows(rows, as_json=json, empty="")
     return 0
+
+
+def _with_a_place(chosen: list[Series], format_: str) -> list[Series]:
+    """Those of *chosen* that *format_* has a place for; says which types are left out."""
+    fitting = [each for each in chosen if each.data_type in _TYPES[format_]]
+    if not fitting:
+        return chosen
+    left = Counter(each.data_type for each in chosen if each not in fitting)
+    for kind, count in left.items():
+        print(
+            f"left out: {count:,} series of {kind}, for which {format_} has no place",
+            file=sys.stderr,
+        )
+    return fitting
 
 
 def _bounds(start: str | None, end: str | None) -> Bounds:

@@ -25,9 +25,9 @@ _NOT_EXPECTED = {GapReason.BEFORE_LISTING, GapReason.AFTER_DELISTING, GapReason.
 VenueName = Annotated[str | None, Parameter(name=["--venue", "--exchange"])]
 Instruments = Annotated[
     list[str] | None,
-    Parameter(name=["--instrument", "--pairs", "-p"], consume_multiple=True),
+    Parameter(name=["--instrument", "--instruments", "--pairs", "-p"], consume_multiple=True),
 ]
-Timeframes = Annotated[list[str] | None, Parameter(name=["--timeframe", "-t"])]
+Timeframes = Annotated[list[str] | None, Parameter(name=["--timeframe", "--timeframes", "-t"])]
 TypeName = Annotated[str | None, Parameter(name=["--type"])]
 
 
@@ -52,7 +52,7 @@ def status(
     Args:
         venue: Only this venue.
         instrument: Only these: ids, codes or patterns.
-        timeframe: Only these.
+        timeframe: Only candles of these timeframes.
         type_: Only this data type: ohlcv, trades, funding_rates or orderbook.
         disk: What it takes on the disk instead: bytes per row, files, what CSV would take and
             the share of it that is saved; then folders and room left.
@@ -84,7 +84,7 @@ def gaps(
     place: Place = HERE,
     json: bool = False,
 ) -> int:
-    """List every run of missing candles, with the reason and how it is known.
+    """List every run of missing rows, with the reason and how it is known.
 
     For example:
 
@@ -95,7 +95,7 @@ def gaps(
     Args:
         venue: Only this venue.
         instrument: Only these: ids, codes or patterns.
-        timeframe: Only these.
+        timeframe: Only candles of these timeframes.
         type_: Only this data type: ohlcv, trades, funding_rates or orderbook.
         reason: Only these reasons: not_fetched, failed, provisional, venue_has_none,
             venue_outage, no_trades, before_listing, after_delisting, beyond_source,

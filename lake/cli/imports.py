@@ -22,7 +22,7 @@ def import_(
     path: tuple[Path, ...],
     *,
     venue: Annotated[str | None, Parameter(name=["--venue", "--exchange"])] = None,
-    instrument: Annotated[str | None, Parameter(name=["--instrument"])] = None,
+    instrument: Annotated[str | None, Parameter(name=["--instrument", "-p"])] = None,
     type_: Annotated[str | None, Parameter(name=["--type"])] = None,
     timeframe: Annotated[str | None, Parameter(name=["--timeframe", "-t"])] = None,
     timezone: str | None = None,

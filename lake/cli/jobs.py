@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from lake.cli.arguments import DIRECT, HERE, Line, Place, span_of, utc_now
-from lake.cli.output import Row, print_error, print_rows
+from lake.cli.arguments import DIRECT, HERE, Line, Place, span_of, utc_now, words
+from lake.cli.output import Row, counted, print_error, print_rows
 from lake.domain.identifiers import DataType
 from lake.domain.jobs import Job, JobState
 from lake.errors import InvalidRequest
@@ -43,7 +43,7 @@ def list_jobs(
         type_: Only jobs of this data type: ohlcv, trades, funding_rates or orderbook.
         json: Print one JSON object per job.
     """
-    states = None if state is None else [_state(each) for each in state]
+    states = None if state is None else [_state(each) for each in words(state)]
     kind = None if type_ is None else DataType.from_str(type_)
     with place.open() as storage:
         rows = [
@@ -56,6 +56,10 @@ def list_jobs(
 @app.command
 def show(job: JobId, *, place: Place = HERE, json: bool = False) -> int:
     """Show one job with all that is known of it.
+
+    For example:
+
+      lake jobs show 02cfc943
 
     Args:
         job: The job's id, or as much of its beginning as no other has.
@@ -89,6 +93,10 @@ def show(job: JobId, *, place: Place = HERE, json: bool = False) -> int:
 def cancel(job: JobId, *, place: Place = HERE) -> int:
     """Ask a job to stop; what it stored stays.
 
+    For example:
+
+      lake jobs cancel 02cfc943
+
     Args:
         job: The job's id, or as much of its beginning as no other has.
     """
@@ -107,6 +115,10 @@ def cancel(job: JobId, *, place: Place = HERE) -> int:
 def retry(job: JobId, *, line: Line = DIRECT, place: Place = HERE) -> int:
     """Run a job that failed or was cancelled again: what it wants minus what is held.
 
+    For example:
+
+      lake jobs retry 02cfc943
+
     Args:
         job: The job's id, or as much of its beginning as no other has.
     """
@@ -123,6 +135,10 @@ def retry(job: JobId, *, line: Line = DIRECT, place: Place = HERE) -> int:
 def clean(*, older_than: str = "7d", place: Place = HERE) -> int:
     """Forget jobs that ended; ranges that failed stay known.
 
+    For example:
+
+      lake jobs clean --older-than 30d
+
     Args:
         older_than: Only jobs that ended so long ago: 7d (default), 24h.
     """
@@ -132,7 +148,7 @@ def clean(*, older_than: str = "7d", place: Place = HERE) -> int:
     before = now - min(span, timedelta(days=36_500))
     with place.open_to_write() as storage:
         count = storage.jobs.clean(before)
-    print(f"{count:,} jobs forgotten")
+    print(f"{counted(count, 'job')} forgotten; those that ended within {older_than} stay")
     return 0
 
 

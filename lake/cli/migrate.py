@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lake.cli.arguments import HERE, Place
 from lake.cli.asking import require_yes
-from lake.cli.output import Row, print_rows, size_text
+from lake.cli.output import Row, counted, print_rows, size_text
 from lake.cli.retention import Yes
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def migrate(
         rows = zip(found, counts, strict=True)
         print_rows([_row(each) | {"files": count} for each, count in rows], as_json=True, empty="")
     else:
-        print(f"{sum(counts):,} files of {len(found):,} series written anew")
+        print(f"{counted(sum(counts), 'file')} of {len(found):,} series written anew")
     return 0
 
 

@@ -162,6 +162,11 @@ def rows_text(count: int, data_type: DataType) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """So many things: ``1 file``, ``12,345 files``; *many* where an s does not do."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def noun(data_type: DataType) -> str:
     """What rows of that type are called: ``candles``."""
     return _NOUNS[data_type][1]

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from lake.cli.answer_rows import rows_of
 from lake.cli.arguments import HERE, Place
-from lake.cli.output import Digits, Row, print_rows
+from lake.cli.output import Digits, Row, counted, print_rows
 from lake.errors import InvalidRequest, StorageError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def sql(
             _write(answer, chosen, output)
         except OSError as error:
             raise StorageError(f"The answer cannot be written to {output}: {error}.") from error
-        print(f"{answer.num_rows:,} rows written to {output.absolute()}", file=sys.stderr)
+        print(f"{counted(answer.num_rows, 'row')} written to {output.absolute()}", file=sys.stderr)
     return 0
 
 
@@ -88,7 +88,9 @@ def _text(statement: str | None, file: Path | None) -> str:
         try:
             return file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"{file} cannot be read: {error}.") from error
+            raise InvalidRequest(
+                f"{file} cannot be read: {getattr(error, 'strerror', None) or error}."
+            ) from error
     assert statement is not None
     text = sys.stdin.read() if statement == "-" else statement
     if _OPTION.fullmatch(text):

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from lake.cli.arguments import HERE, Place, utc_now
 from lake.cli.asking import require_yes
 from lake.cli.holdings import Instruments, Timeframes, VenueName
-from lake.cli.output import Row, print_rows, size_text
+from lake.cli.output import Row, counted, print_rows, size_text
 from lake.cli.series import Filters, named_series, one_type
 from lake.errors import InvalidRequest
 
@@ -83,7 +83,11 @@ def clean(
 
 def drop(
     series: Annotated[
-        list[str], Parameter(name=["SERIES", "--pairs", "-p"], consume_multiple=True)
+        list[str],
+        Parameter(
+            name=["SERIES", "--series", "--instrument", "--instruments", "--pairs", "-p"],
+            consume_multiple=True,
+        ),
     ],
     /,
     *,
@@ -157,7 +161,10 @@ def _take_out(
         sum(each.rows for each in going),
         sum(each.bytes for each in going),
     )
-    what = f"{rows:,} rows of {len(going):,} series in {files:,} files ({size_text(size)})"
+    what = (
+        f"{counted(rows, 'row')} of {len(going):,} series in {counted(files, 'file')} "
+        f"({size_text(size)})"
+    )
     require_yes(f"{what} go for good", yes=yes)
     gone: list[Removal] = []
     try:
@@ -170,7 +177,7 @@ def _take_out(
         else:
             count = sum(each.rows for each in gone)
             freed = size_text(sum(each.bytes for each in gone))
-            print(f"{count:,} rows of {len(gone):,} series taken out, {freed} freed")
+            print(f"{counted(count, 'row')} of {len(gone):,} series taken out, {freed} freed")
     return 0
 
 

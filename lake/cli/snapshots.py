@@ -10,7 +10,7 @@ from cyclopts import App
 
 from lake.cli.arguments import HERE, Place
 from lake.cli.asking import require_yes
-from lake.cli.output import Row, print_error, print_rows, size_text
+from lake.cli.output import Row, counted, print_error, print_rows, size_text
 from lake.cli.retention import Yes
 from lake.errors import LakeError
 
@@ -51,8 +51,8 @@ def create(name: str, *, place: Place = HERE, json: bool = False) -> int:
         partitions = made.partitions
         rows, size = sum(each.rows for each in partitions), sum(each.bytes for each in partitions)
         print(
-            f"snapshot {name}: {rows:,} rows in {len(partitions):,} files ({size_text(size)}), "
-            f"each compared with its digest, at {where}"
+            f"snapshot {name}: {counted(rows, 'row')} in {counted(len(partitions), 'file')} "
+            f"({size_text(size)}), each compared with its digest, at {where}"
         )
     return 0
 
@@ -91,13 +91,13 @@ def list_snapshots(*, verify: bool = False, place: Place = HERE, json: bool = Fa
         for each in wrong:
             print_error(f"lake: snapshot {name}", each)
         damaged = damaged or bool(wrong)
-        state = f"{len(wrong):,} problems" if wrong else "whole" if verify else "not verified"
+        state = counted(len(wrong), "problem") if wrong else "whole" if verify else "not verified"
         rows.append(row | {"name": name, "state": state})
     print_rows(rows, as_json=json, empty="no snapshots: lake snapshot create NAME")
     return _FOUND if damaged else 0
 
 
-@app.command
+@app.command(usage="Usage: lake snapshot diff BEFORE [AFTER] [OPTIONS]")
 def diff(
     before: str, after: str | None = None, /, *, place: Place = HERE, json: bool = False
 ) -> int:
@@ -166,7 +166,7 @@ def _contents(folder: Path) -> str:
         return " (its manifest cannot be read)"
     rows = sum(each.rows for each in partitions)
     size = size_text(sum(each.bytes for each in partitions))
-    return f" ({rows:,} rows in {len(partitions):,} files, {size})"
+    return f" ({counted(rows, 'row')} in {counted(len(partitions), 'file')}, {size})"
 
 
 def _digests(place: Place) -> dict[str, str]:

@@ -31,7 +31,7 @@ PARTLY_DONE = 4
 
 def update(
     *,
-    venue: Annotated[str | None, Parameter(name=["--venue"])] = None,
+    venue: Annotated[str | None, Parameter(name=["--venue", "--exchange"])] = None,
     type_: Annotated[str | None, Parameter(name=["--type"])] = None,
     instrument: Instruments = None,
     max_time: str | None = None,
@@ -50,7 +50,7 @@ def update(
 
     Args:
         venue: Only this venue.
-        type_: Only this data type.
+        type_: Only this data type: ohlcv, trades or funding_rates.
         instrument: Only these: ids, codes or patterns.
         max_time: Stop cleanly after so long: 50m, 2h, 30s.
         json: Print one JSON object per series.

@@ -178,7 +178,9 @@ def _timeframes(each: Capability) -> str | None:
 
 def instruments(
     venue: Annotated[str, Parameter(name=["--venue", "--exchange"])],
-    pattern: Annotated[tuple[str, ...], Parameter(name=["--instrument", "-p"])] = (),
+    pattern: Annotated[
+        tuple[str, ...], Parameter(name=["--instrument", "--instruments", "--pairs", "-p"])
+    ] = (),
     *,
     kind: Annotated[str | None, Parameter(name=["--kind"])] = None,
     refresh: bool = False,

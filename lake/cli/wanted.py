@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Instruments = Annotated[
     tuple[str, ...],
-    Parameter(name=["--instrument", "--pairs", "-p"], consume_multiple=True),
+    Parameter(name=["--instrument", "--instruments", "--pairs", "-p"], consume_multiple=True),
 ]
 VenueName = Annotated[str, Parameter(name=["--venue", "--exchange"])]
 Timeframes = Annotated[list[str] | None, Parameter(name=["--timeframe", "--timeframes", "-t"])]

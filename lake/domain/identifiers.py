@@ -110,7 +110,7 @@ class DataType(Enum):
         except ValueError:
             names = ", ".join(each.value for each in cls)
             why = "is not built yet" if word in RESERVED_DATA_TYPES else "is not a data type"
-            raise InvalidRequest(f"{text!r} {why}. Held are: {names}.") from None
+            raise InvalidRequest(f"{text!r} {why}. Use one of: {names}.") from None
 
     def __str__(self) -> str:
         return self.value

@@ -21,7 +21,7 @@ def test_a_snapshot_is_listed_verified_and_read(run: Run, backfill: Run, tmp_pat
     )
 
     assert made.code == 0
-    assert made.out.startswith("snapshot june: 48 rows in 1 files (")
+    assert made.out.startswith("snapshot june: 48 rows in 1 file (")
     [row] = json.loads(listed.out)
     assert listed.code == 0
     assert (row["name"], row["series"], row["files"], row["rows"]) == ("june", 1, 1, 48)
