@@ -1,15 +1,11 @@
 -- macro: lake_slot
--- version: 1
+-- version: 2
 -- dialect: duckdb
--- parameters: us (bigint): microseconds since 1970; timeframe (varchar): as paths spell it; venue
---      (varchar)
--- returns: the number, on the venue's grid, of the first candle that opens at that moment or later
-create or replace macro lake_slot(us, timeframe, venue) as
-case
-    when timeframe = '1mo'
-        then year(make_timestamp(us - 1)) * 12 + month(make_timestamp(us - 1))
-    else (
-        us - lake_anchor(timeframe, venue)
-        + (epoch(lake_length(if(timeframe = '1mo', '1d', timeframe))) * 1000000)::bigint - 1
-    ) // (epoch(lake_length(if(timeframe = '1mo', '1d', timeframe))) * 1000000)::bigint
-end;
+-- parameters: us (bigint): microseconds since 1970; step (bigint): as lake_step gives it; anchor
+--      (bigint): as lake_anchor gives it
+-- returns: the number, on that grid, of the first candle that opens at that moment or later
+create or replace macro lake_slot(us, step, anchor) as
+coalesce(
+    (us - anchor + step - 1) // step,
+    year(make_timestamp(us - 1)) * 12 + month(make_timestamp(us - 1))
+);

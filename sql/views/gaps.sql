@@ -10,7 +10,9 @@
 create or replace view gaps as
 with candles as (
     select
-        series.*
+        series.*,
+        lake_step(series.timeframe) as step,
+        lake_anchor(series.timeframe, series.venue) as anchor
     from lake.series as series
     where series.data_type = 'ohlcv'
 ),
@@ -18,10 +20,10 @@ with candles as (
 stored as (
     select
         candles.series_id,
-        candles.venue,
-        candles.timeframe,
-        lake_slot(partitions.min_ts, candles.timeframe, candles.venue) as first_slot,
-        lake_slot(partitions.max_ts, candles.timeframe, candles.venue) + 1 as end_slot,
+        candles.step,
+        candles.anchor,
+        lake_slot(partitions.min_ts, candles.step, candles.anchor) as first_slot,
+        lake_slot(partitions.max_ts, candles.step, candles.anchor) + 1 as end_slot,
         partitions.gap_runs
     from lake.partitions as partitions
     inner join candles on candles.series_id = partitions.series_id
@@ -31,13 +33,13 @@ stored as (
 holes as (
     select
         series_id,
-        lake_slot(run[1], timeframe, venue) as first_slot,
-        lake_slot(run[2], timeframe, venue) as end_slot
+        lake_slot(run[1], step, anchor) as first_slot,
+        lake_slot(run[2], step, anchor) as end_slot
     from (
         select
             series_id,
-            timeframe,
-            venue,
+            step,
+            anchor,
             unnest(gap_runs::json::bigint[][]) as run
         from stored
     )
@@ -56,7 +58,7 @@ facts as (
         candles.series_id,
         1 as rank,
         -1 as first_slot,
-        lake_slot(candles.retained_from, candles.timeframe, candles.venue) as end_slot,
+        lake_slot(candles.retained_from, candles.step, candles.anchor) as end_slot,
         concat('retained from ', strftime(make_timestamp(candles.retained_from), '%xT%X'))
             as evidence
     from candles
@@ -67,8 +69,8 @@ facts as (
     select
         candles.series_id,
         2 as rank,
-        lake_slot(quarantine.ts + 1, candles.timeframe, candles.venue) - 1 as first_slot,
-        lake_slot(quarantine.ts + 1, candles.timeframe, candles.venue) as end_slot,
+        lake_slot(quarantine.ts + 1, candles.step, candles.anchor) - 1 as first_slot,
+        lake_slot(quarantine.ts + 1, candles.step, candles.anchor) as end_slot,
         quarantine.reason as evidence
     from lake.quarantine as quarantine
     inner join candles on candles.series_id = quarantine.series_id
@@ -81,7 +83,7 @@ facts as (
         3 as rank,
         -1 as first_slot,
         least(
-            lake_slot(candles.first_available, candles.timeframe, candles.venue),
+            lake_slot(candles.first_available, candles.step, candles.anchor),
             firsts.first_held
         ) as end_slot,
         concat(
@@ -102,8 +104,8 @@ facts as (
                 strptime(regexp_extract(candles.instrument, '-(\d{6})(?:-|$)', 1), '%y%m%d')
                 + interval 1 day
             ),
-            candles.timeframe,
-            candles.venue
+            candles.step,
+            candles.anchor
         ) as first_slot,
         9223372036854775807 as end_slot,
         concat('expired in ', regexp_extract(candles.instrument, '-(\d{6})(?:-|$)', 1)) as evidence
@@ -117,8 +119,8 @@ facts as (
     select
         candles.series_id,
         if(coverage.source = 'derived', 5, 6) as rank,
-        lake_slot(coverage.start_ts, candles.timeframe, candles.venue) as first_slot,
-        lake_slot(coverage.end_ts, candles.timeframe, candles.venue) as end_slot,
+        lake_slot(coverage.start_ts, candles.step, candles.anchor) as first_slot,
+        lake_slot(coverage.end_ts, candles.step, candles.anchor) as end_slot,
         concat(
             coverage.source,
             if(coverage.source = coverage.basis, '', ' ' || coverage.basis),
@@ -135,8 +137,8 @@ facts as (
     select
         candles.series_id,
         7 as rank,
-        lake_slot(failed.start_ts, candles.timeframe, candles.venue) as first_slot,
-        lake_slot(failed.end_ts, candles.timeframe, candles.venue) as end_slot,
+        lake_slot(failed.start_ts, candles.step, candles.anchor) as first_slot,
+        lake_slot(failed.end_ts, candles.step, candles.anchor) as end_slot,
         failed.error as evidence
     from lake.failed_ranges as failed
     inner join candles on candles.series_id = failed.series_id
@@ -146,8 +148,8 @@ facts as (
     select
         candles.series_id,
         8 as rank,
-        lake_slot(beyond.start_ts, candles.timeframe, candles.venue) as first_slot,
-        lake_slot(beyond.end_ts, candles.timeframe, candles.venue) as end_slot,
+        lake_slot(beyond.start_ts, candles.step, candles.anchor) as first_slot,
+        lake_slot(beyond.end_ts, candles.step, candles.anchor) as end_slot,
         beyond.why as evidence
     from lake.beyond_source as beyond
     inner join candles on candles.series_id = beyond.series_id
@@ -157,8 +159,8 @@ facts as (
     select
         candles.series_id,
         9 as rank,
-        lake_slot(jobs.start_time, candles.timeframe, candles.venue) as first_slot,
-        lake_slot(jobs.end_time, candles.timeframe, candles.venue) as end_slot,
+        lake_slot(jobs.start_time, candles.step, candles.anchor) as first_slot,
+        lake_slot(jobs.end_time, candles.step, candles.anchor) as end_slot,
         'not settled when last asked for' as evidence
     from lake.ingestion_jobs as jobs
     inner join candles on candles.series_id = jobs.series_id
@@ -182,8 +184,8 @@ hulls as (
 
         select
             candles.series_id,
-            lake_slot(coverage.start_ts, candles.timeframe, candles.venue) as first_slot,
-            lake_slot(coverage.end_ts, candles.timeframe, candles.venue) as end_slot
+            lake_slot(coverage.start_ts, candles.step, candles.anchor) as first_slot,
+            lake_slot(coverage.end_ts, candles.step, candles.anchor) as end_slot
         from lake.coverage as coverage
         inner join candles on candles.series_id = coverage.series_id
 
@@ -191,8 +193,8 @@ hulls as (
 
         select
             candles.series_id,
-            lake_slot(candles.wanted_start, candles.timeframe, candles.venue) as first_slot,
-            lake_slot(candles.wanted_end, candles.timeframe, candles.venue) as end_slot
+            lake_slot(candles.wanted_start, candles.step, candles.anchor) as first_slot,
+            lake_slot(candles.wanted_end, candles.step, candles.anchor) as end_slot
         from candles
         where candles.wanted_start is not null
     )
@@ -422,8 +424,8 @@ select
     candles.venue,
     candles.instrument,
     candles.timeframe,
-    lake_slot_open(missing.first_slot, candles.timeframe, candles.venue) as gap_start,
-    lake_slot_open(missing.end_slot, candles.timeframe, candles.venue) as gap_end,
+    lake_slot_open(missing.first_slot, candles.step, candles.anchor) as gap_start,
+    lake_slot_open(missing.end_slot, candles.step, candles.anchor) as gap_end,
     missing.end_slot - missing.first_slot as missing_count,
     if(
         outages.peers is not null,

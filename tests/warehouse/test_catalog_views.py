@@ -172,8 +172,9 @@ def test_the_grid_of_sql_is_the_grid_of_the_lake(
     ]
     sql = (
         "select lake_open($m::timestamp, $t, $v), "
-        "lake_slot_open(lake_slot(epoch_us($m::timestamp), $t, $v), $t, $v), "
-        "lake_slot($e, $t, $v) - lake_slot(epoch_us($m::timestamp), $t, $v)"
+        "lake_slot_open(lake_slot(epoch_us($m::timestamp), step, anchor), step, anchor), "
+        "lake_slot($e, step, anchor) - lake_slot(epoch_us($m::timestamp), step, anchor) "
+        "from (select lake_step($t) as step, lake_anchor($t, $v) as anchor)"
     )
     later = datetime(2024, 6, 1, 7)
 

@@ -1,15 +1,13 @@
 -- macro: lake_open
--- version: 1
+-- version: 2
 -- dialect: duckdb
 -- parameters: moment (timestamp); timeframe (varchar): as paths spell it; venue (varchar)
 -- returns: when the candle that contains the moment opens
 -- why: arithmetic on integers is twice as fast as time_bucket, and knows the venue's grid
 create or replace macro lake_open(moment, timeframe, venue) as
-case
-    when timeframe = '1mo' then date_trunc('month', moment)
-    else make_timestamp(
-        epoch_us(moment)
-        - (epoch_us(moment) - lake_anchor(timeframe, venue))
-        % (epoch(lake_length(if(timeframe = '1mo', '1d', timeframe))) * 1000000)::bigint
-    )
-end;
+coalesce(
+    make_timestamp(
+        epoch_us(moment) - (epoch_us(moment) - lake_anchor(timeframe, venue)) % lake_step(timeframe)
+    ),
+    date_trunc('month', moment)
+);
