@@ -2,7 +2,8 @@
 
 Settlements have neither ids nor a grid: venues change the interval. One answer is believed
 where its settlements follow one another evenly to both ends of what was asked; anywhere else
-several differently bounded answers must say exactly the same.
+several differently bounded answers must say exactly the same. How a venue hands a span out is
+for ``funding_reader``.
 """
 
 from __future__ import annotations
