@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -29,7 +30,7 @@ from lake.errors import StorageError
 _THREADS = min(8, os.cpu_count() or 1)
 _WORTH_THREADS = 4 << 20
 # A file from this size on is handed on as a descriptor: only the columns wanted are read.
-_LARGE = 256 << 10
+_LARGE = 512 << 10
 _REMEMBERED = 200_000
 _FOOTER_KEY = b"lake"
 
@@ -89,29 +90,35 @@ class Contents:
     def _one(self, parquet: Path, file: HeldFile) -> Content:
         path = parquet / file.path
         try:
-            opened = path.open("rb")
-            # Closed by ``close`` where it is handed on, also when another file fails.
-            self._open.append(opened)
-            state = os.fstat(opened.fileno())
-            version = (
-                state.st_dev,
-                state.st_ino,
-                state.st_size,
-                state.st_mtime_ns,
-                file.sha256,
-            )
-            is_known = _verified.get(str(path)) == version
-            if state.st_size >= _LARGE:
-                source: bytes | BufferedReader = opened
-                # Through a small buffer: half the time of taking the file into memory.
-                digest = None if is_known else hashlib.file_digest(opened, "sha256")
-                opened.seek(0)
-            else:
-                source = content = opened.read()
-                digest = None if is_known else hashlib.sha256(content)
-            if digest is not None and digest.hexdigest() != file.sha256:
-                opened.seek(0)
-                return Content(file, b"", _newer(path, file, opened.read()))
+            with ExitStack() as stack:
+                opened = stack.enter_context(path.open("rb"))
+                state = os.fstat(opened.fileno())
+                version = (
+                    state.st_dev,
+                    state.st_ino,
+                    state.st_size,
+                    state.st_mtime_ns,
+                    file.sha256,
+                )
+                is_large = state.st_size >= _LARGE
+                content = b"" if is_large else opened.read()
+                if _verified.get(str(path)) != version:
+                    # Large ones through a small buffer: half the time of taking them into memory.
+                    digest = (
+                        hashlib.file_digest(opened, "sha256")
+                        if is_large
+                        else hashlib.sha256(content)
+                    )
+                    opened.seek(0)
+                    if digest.hexdigest() != file.sha256:
+                        return Content(file, b"", _newer(path, file, opened.read()))
+                    _remember(str(path), version)
+                if not is_large:
+                    return Content(file, content)
+                # From here on ``close`` closes it, also where another file fails.
+                stack.pop_all()
+                self._open.append(opened)
+                return Content(file, opened)
         except FileNotFoundError as error:
             raise FileGone(
                 f"{path} is listed and not there. It was removed meanwhile, or outside of the "
@@ -119,9 +126,6 @@ class Contents:
             ) from error
         except OSError as error:
             raise damaged(path, error) from error
-        if not is_known:
-            _remember(str(path), version)
-        return Content(file, source)
 
 
 def damaged(path: Path, why: object) -> StorageError:

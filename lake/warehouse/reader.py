@@ -29,9 +29,10 @@ from lake.warehouse.contents import Content, Contents, FileGone, damaged, in_bat
 __all__ = ["FileGone", "Rows", "SeriesFiles", "polars_schema", "read_rows", "read_series"]
 
 NAMES = ("venue", "instrument")
-# Files given to polars at once: it decodes them in parallel, and a process may have 1,024 open.
+# Files given to polars at once, which decodes them in parallel. A process may have 1,024 open,
+# and only large ones stay open: 128 of a batch, however many reads go on in threads beside it.
 _BATCH_FILES = 256
-_BATCH_BYTES = 256 << 20
+_BATCH_BYTES = 64 << 20
 # Up to here pyarrow, which plans nothing, gives one file's rows before polars does.
 _SMALL_BYTES = 128 << 10
 # A file of more rows is not decoded as a whole for a part of its range.
