@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -52,7 +53,7 @@ def shell(
     program = _program()
     prepared = _prepared(root)
     with tempfile.TemporaryDirectory(prefix="lake-shell-") as folder:
-        refresh, init = Path(folder) / "refresh.sql", Path(folder) / "init.sql"
+        refresh, init = Path(folder) / f"refresh-{os.getpid()}.sql", Path(folder) / "init.sql"
         refresh.write_text(prepared.refresh, encoding="utf-8")
         init.write_text(prepared.text, encoding="utf-8")
         guard = _guard(root)
