@@ -48,7 +48,7 @@ def masked(text: str) -> str:
     text = re.sub(r"\b\d+(\.\d)? s\b", "N s", text)
     text = re.sub(r"\b[\d.]+ (bytes|kB|MB)\b", "N kB", text)
     # A window is asked again where a busy machine answers late.
-    text = re.sub(r", \d+ requests$", ", N requests", text, flags=re.MULTILINE)
+    text = re.sub(r", \d+ requests?$", ", N requests", text, flags=re.MULTILINE)
     text = re.sub(r"(lake at )\S+(: )", r"\1DATA\2", text)
     # The last column of status: bytes.
     text = re.sub(r"^(BINANCE .* )[ ]*[\d,]+$", r"\1N", text, flags=re.MULTILINE)

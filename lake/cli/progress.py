@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from lake.cli.output import rows_text, seconds_text, size_text, span_text
+from lake.cli.output import counted, rows_text, seconds_text, size_text, span_text
 from lake.domain.identifiers import DataType, Series
 from lake.ingestion.events import (
     BudgetState,
@@ -225,7 +225,8 @@ def stored_text(tally: Tally, report: Report) -> str:
         counts[job.series.data_type] += job.rows
     rows = " and ".join(rows_text(count, kind) for kind, count in counts.items())
     size = f" ({size_text(tally.stored_bytes)})" if report.rows else ""
-    text = f"stored {rows}{size} in {seconds_text(report.seconds)}, {tally.requests:,} requests"
+    requests = counted(tally.requests, "request")
+    text = f"stored {rows}{size} in {seconds_text(report.seconds)}, {requests}"
     if tally.rejected:
-        text += f"; {tally.rejected:,} rows went to quarantine"
+        text += f"; {counted(tally.rejected, 'row')} went to quarantine"
     return text

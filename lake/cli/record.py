@@ -9,6 +9,7 @@ from lake.cli.arguments import Place, announce
 from lake.cli.fetch import confirm, engine, run_in_passing
 from lake.cli.output import (
     Row,
+    counted,
     print_error,
     print_rows,
     print_table,
@@ -136,7 +137,7 @@ def _print_report(report: RecordReport, tally: Tally, *, as_json: bool) -> None:
         size = f" ({size_text(tally.stored_bytes)})" if report.stored else ""
         print(
             f"stored {rows_text(report.stored, DataType.ORDERBOOK)}{size} in "
-            f"{seconds_text(report.seconds)}, {report.requests:,} requests"
+            f"{seconds_text(report.seconds)}, {counted(report.requests, 'request')}"
         )
         print_table(rows)
     _tell_missed(report)

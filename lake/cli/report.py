@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lake.cli.output import (
     Row,
+    counted,
     noun,
     print_error,
     print_rows,
@@ -52,13 +53,9 @@ def plan_line(made: Plan) -> str:
         )
     return (
         f"plan: {series}, {_SURE[made.sureness.value]}{rows_text(made.rows, kind)} in "
-        f"{_requests(made.requests)}, about {seconds_text(max(made.seconds, 1.0))} and "
+        f"{counted(made.requests, 'request')}, about {seconds_text(max(made.seconds, 1.0))} and "
         f"{size_text(made.bytes)}"
     )
-
-
-def _requests(count: int) -> str:
-    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 def _nothing_to_do(made: Plan) -> str:

@@ -58,6 +58,13 @@ def update(
     from lake.cli import interrupt
     from lake.storage.exclusive import exclusive
 
+    kind = None if type_ is None else DataType.from_str(type_)
+    if kind is DataType.ORDERBOOK:
+        raise InvalidRequest(
+            "--type orderbook was given, but venues keep no history of their books: there is "
+            "nothing to catch up with. Record them: lake backfill VENUE INSTRUMENT... --type "
+            "orderbook."
+        )
     root = place.root()
     settings = line.settings(root)
     limit = None if max_time is None else _limit_s(max_time)
@@ -74,7 +81,7 @@ def update(
                 settings,
                 interrupts,
                 venue=venue,
-                kind=type_,
+                kind=kind,
                 instruments=instruments,
                 max_time_s=limit,
                 as_json=json,
@@ -110,7 +117,7 @@ async def _update(
     interrupts: Interrupts,
     *,
     venue: str | None,
-    kind: str | None,
+    kind: DataType | None,
     instruments: Sequence[str],
     max_time_s: float | None,
     as_json: bool,
@@ -153,7 +160,7 @@ async def _update(
                     storage,
                     backfill,
                     venue=chosen_venue,
-                    data_type=None if kind is None else DataType.from_str(kind),
+                    data_type=kind,
                     instruments=instruments,
                 )
             )

@@ -63,6 +63,11 @@ def sources(
 
       lake sources --type trades
 
+    way: raw (the venue's own endpoint) or unified (through ccxt). page_size: rows of one answer.
+    weight: what an answer takes of the venue's rate limit. settle_after_s: how old a row is before
+    it counts as final. extra_columns: columns of candles beyond the usual six. rank: who wins
+    where two sources differ, the higher. holds: what stored rows are, and are not mixed with.
+
     Args:
         venue: Only these, with all types; else the venues that the lake reads from their raw
             endpoints, and those whose history is limited.

@@ -20,6 +20,7 @@ from lake.cli.arguments import (
     utc_now,
     venue_and_instruments,
 )
+from lake.cli.output import noun
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame, grid_of
 from lake.domain.times import iso
@@ -144,7 +145,7 @@ class Words:
             return timeframes(self.timeframe or [DEFAULT_TIMEFRAME])
         if self.timeframe:
             raise InvalidRequest(
-                f"--timeframe {' '.join(self.timeframe)} was given, but {kind} have no "
+                f"--timeframe {' '.join(self.timeframe)} was given, but {noun(kind)} have no "
                 "timeframe: only candles do. Leave it out, or leave out --type for candles."
             )
         return ()

@@ -70,7 +70,7 @@ def parse_moment(text: str | date | datetime, *, now: datetime) -> datetime:
         return utc(text)
     if isinstance(text, date):
         return datetime(text.year, text.month, text.day)
-    word = text.strip().lower()
+    word = str(text).strip().lower()
     if word == "now":
         return now
     try:
@@ -79,7 +79,7 @@ def parse_moment(text: str | date | datetime, *, now: datetime) -> datetime:
         # Eight digits are a date (20240101), which fromisoformat reads; more are an epoch.
         if _EPOCH_DIGITS.fullmatch(word):
             return from_us(epoch_us(int(word)))
-        return utc(datetime.fromisoformat(text.strip()))
+        return utc(datetime.fromisoformat(str(text).strip()))
     except (ValueError, OverflowError) as error:
         raise InvalidRequest(
             f"{text!r} is not a time. Write a date (2024-01-01), a time in UTC "

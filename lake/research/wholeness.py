@@ -60,7 +60,7 @@ def _text(gaps: Sequence[Gap]) -> str:
     series = list(dict.fromkeys(gap.series for gap in gaps))
     whose = str(series[0]) if len(series) == 1 else f"{len(series)} series"
     total = sum(by_reason.values())
-    what = f"{total:,} rows are missing" if total else "not all"
+    what = f"{total:,} {'row is' if total == 1 else 'rows are'} missing" if total else "not all"
     reasons = ", ".join(
         f"{count:,} {reason}" if count else reason for reason, count in by_reason.most_common()
     )

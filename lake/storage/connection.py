@@ -290,6 +290,8 @@ def _as_storage_error(error: apsw.Error, path: Path) -> StorageError:
         return StorageError(
             f"{path} cannot be opened ({error}). Check that its folder exists and is writable."
         )
+    if isinstance(error, apsw.ConnectionClosedError):
+        return StorageError(f"The lake of {path} was closed here. Open it again to go on.")
     return StorageError(
         f"SQLite failed on {path} ({type(error).__name__}: {error}). "
         "What was stored before is complete. Check the disk, its free space and quota, and "
