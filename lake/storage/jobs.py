@@ -31,6 +31,7 @@ _JOBS = (
 
 
 _SERIES_OF = "select series_id from ingestion_jobs where job_id = ?"
+_BACKFILL = "backfill"
 
 
 class Jobs:
@@ -41,7 +42,7 @@ class Jobs:
         self._clock = clock
 
     def create(
-        self, series: Series, window: TimeRange, *, kind: str = "backfill", refetch: bool = False
+        self, series: Series, window: TimeRange, *, kind: str = _BACKFILL, refetch: bool = False
     ) -> Job:
         """A pending job that is to bring *window* of *series* into the lake.
 
@@ -223,10 +224,16 @@ class Jobs:
         """Make a job that ended early, or whose worker died, pending again.
 
         Raises:
-            InvalidRequest: It is completed or being worked on.
+            InvalidRequest: It is completed, being worked on, or no backfill.
             UnknownJob: There is no such job.
         """
-        now = self._clock()
+        now, job = self._clock(), self.get(job_id)
+        if job.kind != _BACKFILL:
+            # Run as a backfill it would ask the venue for what it was to read from elsewhere.
+            raise InvalidRequest(
+                f"Job {job_id} is of the kind {job.kind!r}; only backfills are retried as jobs. "
+                "Run its own command again: what it stored stays."
+            )
         with self._database.writing() as transaction:
             status, _, _, until, process = _claimable(transaction, job_id)
             running = status == JobState.RUNNING.value and is_alive(until, process, now)

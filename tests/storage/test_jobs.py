@@ -183,6 +183,16 @@ def test_a_job_that_nobody_works_on_is_cancelled_at_once(storage: Storage, clock
         store(storage, lease, candles([0]))
 
 
+def test_what_is_no_backfill_is_not_run_as_one(storage: Storage) -> None:
+    """An import that was killed would ask the venue for what it was to read from files."""
+    storage.catalog.ensure_series(HOURLY, "venue")
+    window = TimeRange(datetime(2024, 1, 1), datetime(2024, 1, 2))
+    job = storage.jobs.create(HOURLY, window, kind="import")
+
+    with pytest.raises(InvalidRequest, match=r"'import'; only backfills.*own command again"):
+        storage.jobs.retry(job.job_id)
+
+
 def test_only_ended_jobs_are_retried(storage: Storage) -> None:
     lease = begin(storage)
 
