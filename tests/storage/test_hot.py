@@ -296,3 +296,20 @@ def test_a_writer_killed_between_the_steps_leaves_no_wrong_row(tmp_path: Path) -
 @pytest.mark.parametrize("seed", range(3))
 def test_a_writer_killed_at_every_step_leaves_no_wrong_row(tmp_path: Path, seed: int) -> None:
     kills(tmp_path, _KILLS, seed)
+
+
+def test_a_commit_stands_whatever_happens_to_the_hot_rows(tmp_path: Path) -> None:
+    """Here a folder lies where the file should be: there is no hot.sqlite at all."""
+    root = tmp_path / "data"
+    with Storage.open(root, create=True):
+        (root / HOT).mkdir()
+
+    with Storage.open(root) as storage:
+        done = store(storage, begin(storage), candles({0: 10.0}))
+
+        assert done.rows_added == 1
+        assert storage.hot.newest(HOURLY, 1) is None
+        assert storage.hot.refresh(HOURLY) is False
+        truth = newest_rows(storage, HOURLY, 1)
+        assert truth is not None
+        assert truth.rows["close"].to_pylist() == [10.0]
