@@ -13,6 +13,7 @@ from lake.domain.coverage import NOTHING_LATER
 from lake.domain.identifiers import DataType, Series, Venue
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, subtract
+from lake.domain.rows import DERIVED
 from lake.errors import InvalidRequest, SourceError
 from lake.ingestion.backfill import Backfill, Report
 from lake.ingestion.events import Planned
@@ -95,6 +96,9 @@ async def _plan_venue(
         try:
             backfill.planner.require_possible(source, instrument, info.series)
         except InvalidRequest as error:
+            if info.wanted is None and _only_built(storage, info.series):
+                # Candles out of trades that the venue never had: nobody asked it for them.
+                continue
             # What a venue gives no more must not keep its other series from being updated.
             lost.append(Unreachable(venue, f"{info.series} is held. {error}"))
             continue
@@ -102,6 +106,12 @@ async def _plan_venue(
             wanted.append(Wanted(instrument, info.series, TimeRange(start, now)))
     plan = await backfill.planner.plan_series(venue, wanted)
     return replace(plan, unreachable=tuple(lost))
+
+
+def _only_built(storage: Storage, series: Series) -> bool:
+    """Whether all that is held of it was built here, out of trades."""
+    sources = {each.source for each in storage.catalog.coverage(series)}
+    return sources == {DERIVED.name}
 
 
 def _held_from(storage: Storage, info: SeriesInfo) -> datetime | None:

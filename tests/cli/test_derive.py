@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.box import BoxServer
 from tests.cli.conftest import Run
 
 
@@ -57,3 +58,22 @@ def test_what_cannot_be_made_is_said(run: Run, market: Path) -> None:
     assert "no whole trades of 2024-01-03T00:00:00" in month.err
     assert "'7m' is not a timeframe" in wrong.err
     assert "--end must be after --start" in empty.err
+
+
+def test_an_update_leaves_candles_alone_that_the_venue_never_had(run: Run) -> None:
+    """A cron job would mail every hour that Binance's futures have no candles of a second."""
+    made = run(
+        *("generate", "--data", "perps", "--start", "2024-01-01", "--end", "2024-01-02"),
+        *("-p", "BTC/USDT:USDT", "-t", "1h", "--trades", "--rate", 0.002),
+    )
+    assert made.code == 0, made.err
+    with BoxServer(Path("perps"), clock_start="2024-01-02T06:00") as box:
+        line = ("--base-url", box.url, "--data", "lake")
+        run("backfill", "binanceusdm", "BTC/USDT:USDT", "--type", "trades", "--start",
+            "2024-01-01", "--end", "2024-01-02", *line)  # fmt: skip
+        built = run("trades-to-ohlcv", "BTCUSDT-PERP", "-t", "1s", "--data", "lake")
+
+        updated = run("update", *line)
+
+    assert built.code == 0, built.err
+    assert (updated.code, updated.err) == (0, "")
