@@ -1,6 +1,6 @@
 """Reads one partition with a library of another environment; prints what it saw as JSON.
 
-Run by ``test_foreign_readers`` with the interpreter of that environment: ``foreign.py READER PATH``.
+``test_foreign_readers`` runs it with the interpreter of that environment: a reader and a path.
 It imports nothing of ours: any Parquet reader sees plain prices.
 """
 
