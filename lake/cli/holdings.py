@@ -147,6 +147,8 @@ def chosen_series(
 
     held = [each.series for each in storage.catalog.series()]
     chosen = held
+    given = {"--venue": venue, "--type": kind, "--timeframe": " ".join(frames or ())}
+    filters = [f"{flag} {value}" for flag, value in given.items() if value]
     if venue is not None:
         wanted = Venue(venue)
         chosen = [each for each in chosen if each.venue == wanted]
@@ -164,20 +166,29 @@ def chosen_series(
         ]
         ids: set[InstrumentId] = set()
         for text in words(instruments):
+            meant: set[InstrumentId] = set()
             for each in {series.venue for series in chosen}:
                 try:
                     found = resolve(text, each, [one for one in known if one.venue == each])
                 except InvalidRequest:
                     continue
-                ids.update(one.id for one in found)
+                meant.update(one.id for one in found)
+            if held and not any(each.instrument_id in meant for each in chosen):
+                # One wrong name among others must not be passed over in silence.
+                raise _nothing(held, [repr(text), *filters])
+            ids |= meant
         chosen = [each for each in chosen if each.instrument_id in ids]
     if held and not chosen:
-        names = ", ".join(sorted({str(each) for each in held})[:5])
-        raise SeriesNotFound(
-            f"The lake holds nothing that fits. It holds {len(held)} series: {names}"
-            f"{' ...' if len(held) > 5 else ''}. `lake status` lists them."
-        )
+        raise _nothing(held, filters)
     return sorted(chosen, key=series_order)
+
+
+def _nothing(held: Sequence[Series], filters: Sequence[str]) -> SeriesNotFound:
+    names = ", ".join(sorted({str(each) for each in held})[:5])
+    return SeriesNotFound(
+        f"The lake holds nothing that fits {', '.join(filters)}. It holds {len(held)} series: "
+        f"{names}{' ...' if len(held) > 5 else ''}. `lake status` lists them."
+    )
 
 
 def _status_rows(storage: Storage, chosen: Sequence[Series]) -> list[Row]:

@@ -118,3 +118,14 @@ def test_jobs_are_listed_by_several_states_at_once(run: Run, lake: Path) -> None
     listed = run("jobs", "--state", "failed,cancelled", "--data", lake)
 
     assert (listed.code, listed.out) == (0, "no jobs\n")
+
+
+@pytest.mark.parametrize("command", ["status", "gaps"])
+def test_one_wrong_name_among_right_ones_is_named(run: Run, lake: Path, command: str) -> None:
+    """What is shown of the others would pass for all that was asked."""
+    refused = run(command, "--instrument", "BTCUSDT,NOPE", "--data", lake)
+    filtered = run(command, "--venue", "kraken", "--timeframe", "1h", "--data", lake)
+
+    assert (refused.code, refused.out, filtered.code) == (2, "", 2)
+    assert "nothing that fits 'NOPE'. It holds 3 series" in refused.err
+    assert "nothing that fits --venue kraken, --timeframe 1h. It holds" in filtered.err
