@@ -12,7 +12,7 @@ from lake.errors import SourceError
 from lake.sources.answers import Retry
 from lake.sources.capability import Paging
 from lake.sources.cursor import Cursor
-from lake.sources.paging import Answer, Kind, Question, Rows, floor_us, judged
+from lake.sources.paging import Answer, Keys, Kind, Question, Rows, floor_us, judged
 from lake.sources.trade_answers import MOST_ANSWERS, AskTrades
 from lake.sources.trade_checks import validate_sparse_trades
 
@@ -270,8 +270,10 @@ def contradiction(question: Question) -> SourceError:
     )
 
 
-def _repeats(rows: Rows, known: Counter[Hashable]) -> bool:
-    """Whether *rows* have trades with an id that is known already."""
-    found = set(rows.keys()) & set(known)
-    # Three values: time, number, text. Equal rows without an id may be there twice.
-    return any(len(each) == 3 for each in found)  # type: ignore[arg-type]
+def _repeats(rows: Rows, known: Keys) -> bool:
+    """Whether *rows* bring again what is known already: a trade's id, or nothing new at all."""
+    found = rows.keys()
+    if rows.is_numbered():
+        return not found.keys().isdisjoint(known)
+    # Without ids equal rows may be there twice, but hardly a whole answer of them.
+    return bool(found) and not found - known

@@ -167,14 +167,15 @@ class SpanWalk:
                 run, sure = step.upper, top.end_us
             else:
                 run, sure = self._run(kind, step, answer)
-            sure = max(sure, floor_us(int(run.ts[-1]), self._grain) if len(run) else 0)
-            if sure > self._sure:
-                return self._advance(run, sure, step.question), step.rejected
-            # All that was read lies in the slot that begins there.
+            newest = floor_us(int(run.ts[-1]), self._grain) if len(run) else 0
+            if max(sure, newest) > self._sure:
+                return self._advance(run, max(sure, newest), step.question), step.rejected
+            # Nothing was read above the slot that begins there: the slot alone, or what follows.
             alone += 1
-            if alone > 1:
+            if alone > MOST_UNTIED:
                 raise self._too_crowded(self._sure)
-            step = self._begin(self._grain, alone=True)
+            is_there = newest == self._sure
+            step = self._begin(self._grain if is_there else self._width, alone=True)
 
     def _has_closed(self, step: _Step) -> bool:
         """Whether a run that was read on by token has reached what is known."""
@@ -265,7 +266,7 @@ class SpanWalk:
             run = _sorted(step.upper.after(answer.rows))
             return run, self._sure + (grain if kind is Kind.SILENT else 0)
         if kind is Kind.SILENT:
-            run = answer.rows.between(None, question.high)
+            run = answer.rows.between(self._sure, question.high)
             if len(run.between(self._sure, self._sure + grain)):
                 # That slot is whole now; what follows it is asked by itself.
                 return run, self._sure + grain
