@@ -64,7 +64,9 @@ def serve() -> None:
         limit = int(query["limit"])
         if "fromId" not in query:
             start = int(query.get("startTime", START_MS + 10**9))
-            return body(max(0, -(-(start - START_MS) // STEP_MS)), limit)
+            first = max(0, -(-(start - START_MS) // STEP_MS))
+            end = int(query.get("endTime", START_MS + 2 * 10**9))
+            return body(first, max(0, min(limit, (end - START_MS) // STEP_MS + 1 - first)))
         first = int(query["fromId"])
         if first not in pages:
             pages[first] = body(first, limit)
