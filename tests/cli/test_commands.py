@@ -230,7 +230,7 @@ def test_jobs_can_be_listed_shown_and_cleaned(run: Run, backfill: Run) -> None:
     assert cancel.code == 2
     assert "already" in cancel.err
     assert unknown.code == 2
-    assert cleaned.out .startswith("1 job forgotten;")
+    assert cleaned.out.startswith("1 job forgotten;")
     assert rows(run("jobs", "list", "--data", LAKE, "--json")) == []
 
 

@@ -70,9 +70,8 @@ def test_spans_are_asked_for_as_spans(run: Run, backfill: Run) -> None:
     assert "--max-time '5x' is not a span" in update.err
     assert "leaves no time" in none.err
     assert "--older-than 'zzz' is not a span" in clean.err
-    assert (
-        run("jobs", "clean", "--older-than", "99999d", "--data", LAKE).out == "0 jobs forgotten; those that ended within 99999d stay\n"
-    )
+    forgotten = run("jobs", "clean", "--older-than", "99999d", "--data", LAKE).out
+    assert forgotten == "0 jobs forgotten; those that ended within 99999d stay\n"
 
 
 def test_pairs_takes_several(backfill: Run) -> None:
