@@ -252,8 +252,11 @@ def _by_token(answer: Answer, question: Question, paging: Paging) -> tuple[Kind,
             return Kind.SILENT, END_ANSWERS
         return (Kind.CROWDED if len(rows) else Kind.FAULTY), HOLE_ANSWERS
     assert question.top is not None
-    below = len(rows) and rows.ts[-1] < question.top.end_us
-    return (Kind.SINKS if below else Kind.FAULTY), HOLE_ANSWERS
+    # An empty one after the first trade of all is an answer too.
+    is_first = question.bottom is None and not answer.is_full
+    below = rows.ts[-1] < question.top.end_us if len(rows) else is_first
+    needed = HOLE_ANSWERS if answer.is_full else END_ANSWERS
+    return (Kind.SINKS if below else Kind.FAULTY), needed
 
 
 def _is_crowded(answer: Answer, question: Question, oldest: int) -> bool:

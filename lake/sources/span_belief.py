@@ -153,7 +153,7 @@ class SpanBelief:
             if not answer.is_full and self._is_page_smaller(answer, question, votes):
                 continue
             kind, needed = judged(answer, question, self._paging)
-            if known is not None and _repeats(answer.rows, known):
+            if known is not None and _repeats(answer, known):
                 kind = Kind.FAULTY
             if kind is Kind.FAULTY:
                 votes.untied += 1
@@ -270,10 +270,10 @@ def contradiction(question: Question) -> SourceError:
     )
 
 
-def _repeats(rows: Rows, known: Keys) -> bool:
-    """Whether *rows* bring again what is known already: a trade's id, or nothing new at all."""
-    found = rows.keys()
-    if rows.is_numbered():
+def _repeats(answer: Answer, known: Keys) -> bool:
+    """Whether *answer* brings again what is known already: a trade's id, or nothing new at all."""
+    found = answer.rows.keys()
+    if answer.rows.is_numbered():
         return not found.keys().isdisjoint(known)
-    # Without ids equal rows may be there twice, but hardly a whole answer of them.
-    return bool(found) and not found - known
+    # Without ids equal rows may be there twice, but hardly a full answer of them.
+    return answer.is_full and not found - known

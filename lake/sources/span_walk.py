@@ -160,11 +160,12 @@ class SpanWalk:
                 step = self._crowded(step, answer)
                 continue
             if kind is Kind.SINKS:
-                top = step.question.top
+                asked = step.question
                 step = self._sink(step, answer)
-                if top is None or not len(step.upper) or not self._has_closed(step):
+                if not self._has_closed(asked, step, answer):
                     continue
-                run, sure = step.upper, top.end_us
+                assert asked.top is not None
+                run, sure = step.upper, asked.top.end_us
             else:
                 run, sure = self._run(kind, step, answer)
             newest = floor_us(int(run.ts[-1]), self._grain) if len(run) else 0
@@ -177,12 +178,15 @@ class SpanWalk:
             is_there = newest == self._sure
             step = self._begin(self._grain if is_there else self._width, alone=True)
 
-    def _has_closed(self, step: _Step) -> bool:
-        """Whether a run that was read on by token has reached what is known."""
-        question, oldest = step.question, floor_us(int(step.upper.ts[0]), self._grain)
-        if question.bottom is None:
-            return oldest < self._sure
-        return oldest < question.bottom.start_us and question.bottom.is_in(step.upper)
+    def _has_closed(self, asked: Question, step: _Step, answer: Answer) -> bool:
+        """Whether a run that was read on by token has reached what is known, or the first trade."""
+        if asked.top is None or asked.token is None or not len(step.upper):
+            return False
+        oldest = floor_us(int(step.upper.ts[0]), self._grain)
+        if asked.bottom is None:
+            is_first = not answer.is_full and oldest == asked.top.start_us
+            return oldest < self._sure or is_first
+        return oldest < asked.bottom.start_us and asked.bottom.is_in(step.upper)
 
     def _begin(self, width: int, *, alone: bool = False) -> _Step:
         """The question about what comes after ``sure``; *alone* about its slot only."""
@@ -223,9 +227,10 @@ class SpanWalk:
         top = Known.of(upper, at, grain, is_whole=False)
         token = None
         if old.token is not None and old.top is not None and at == old.top.start_us:
-            if answer.following is None or not answer.is_full:
+            has_ended = old.bottom is None and not answer.is_full
+            if answer.following is None and not has_ended:
                 raise self._too_crowded(at)
-            token = answer.following
+            token = None if has_ended else answer.following
         question = Question(old.low, at + grain, self._sure, old.bottom, top, token, grain)
         return _Step(question, upper, step.rejected)
 
