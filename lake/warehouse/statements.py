@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 
 from lake.errors import InvalidRequest
+from lake.warehouse.moments import require_offsets_kept
 
 _Kind = duckdb.StatementType
 # Nothing here can write a file: what is created or changed lives in memory.
@@ -106,8 +107,10 @@ def require_own(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Let pass what reads, or changes only what lives in the session's memory.
 
     Raises:
-        InvalidRequest: The SQL cannot be understood, would write, or opens another database.
+        InvalidRequest: The SQL cannot be understood, would write, opens another database, or
+            holds an offset that would be dropped.
     """
+    require_offsets_kept(sql)
     for name in _called(sql):
         if name in _REFUSED:
             raise InvalidRequest(
@@ -132,8 +135,9 @@ def require_locked(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Let one SELECT pass that uses nothing but known harmless functions.
 
     Raises:
-        InvalidRequest: It is anything else.
+        InvalidRequest: It is anything else, or holds an offset that would be dropped.
     """
+    require_offsets_kept(sql)
     if _kinds(connection, sql) != [_Kind.SELECT]:
         raise InvalidRequest(
             "Locked SQL is exactly one SELECT. (A PIVOT needs its columns written out: IN (...).)"
