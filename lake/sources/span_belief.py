@@ -157,6 +157,9 @@ class SpanBelief:
                 kind = Kind.FAULTY
             if kind is Kind.FAULTY:
                 votes.untied += 1
+                if question.token is None:
+                    # It lacks rows, but those that it has are there: no silence may deny them.
+                    votes.seen |= self._common(answer, question)[0]
                 # Bounds farther out may fill the answer with rows that are of no use.
                 votes.useless |= {votes.shift} - {0}
                 votes.turn(was_short=False)
