@@ -7,6 +7,7 @@ Writing is in :mod:`lake.storage.writing`.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,8 +81,7 @@ class StoredFile:
     def held(self, spec: RowSpec) -> Held:
         """All of it at once: for files that fit into memory many times over."""
         with self._reading():
-            self._file.seek(0)
-            content = self._file.read()
+            content = self._content()
             # The same bytes are decoded and digested, whatever the disk does meanwhile.
             with pq.ParquetFile(
                 pa.BufferReader(content),
@@ -92,9 +92,23 @@ class StoredFile:
         return Held(
             rows=self._conformed(rows, spec),
             footer=self.footer,
-            bytes=len(content),
+            bytes=content.size,
             sha256=hashlib.sha256(content).hexdigest(),
         )
+
+    def _content(self) -> pa.Buffer:
+        """The whole file in memory of Arrow's own.
+
+        A thread of Arrow's pool may let go of the last piece of it while Python ends. With
+        memory of Python's it would wait for the interpreter then, which ends the whole process:
+        "terminate called without an active exception", after everything was done.
+        """
+        self._file.seek(0, os.SEEK_END)
+        content = pa.allocate_buffer(self._file.tell())
+        self._file.seek(0)
+        if self._file.readinto(content) != content.size:
+            raise OSError(f"{self._path} became shorter while it was read")
+        return content
 
     def tables(self, spec: RowSpec) -> Iterator[pa.Table]:
         """The rows, one row group at a time, in order."""
@@ -104,13 +118,14 @@ class StoredFile:
     def group(self, number: int, spec: RowSpec) -> pa.Table:
         """The rows of one row group."""
         with self._reading():
-            rows = self._reader.read_row_group(number)
+            # In this thread, because the descriptor is Python's: see _content.
+            rows = self._reader.read_row_group(number, use_threads=False)
         return self._conformed(rows, spec)
 
     def columns(self, number: int, names: Sequence[str]) -> pa.Table:
         """Some columns of one row group; those that an older file lacks are left out."""
         with self._reading():
-            return self._reader.read_row_group(number, columns=list(names))
+            return self._reader.read_row_group(number, columns=list(names), use_threads=False)
 
     def bounds(self, number: int, name: str) -> tuple[Any, Any] | None:
         """The least and the greatest value of a column in a row group; None where all is null.

@@ -149,7 +149,8 @@ def _newer(path: Path, file: HeldFile, content: bytes) -> pa.Table:
             raise damaged(path, "its digest is not the one that was written")
         if int(footer["generation"]) < file.generation:
             raise damaged(path, "it is older than the catalog says")
-        rows: pa.Table = reader.read()
+        # In this thread: one of Arrow's may not hold Python's memory when Python ends.
+        rows: pa.Table = reader.read(use_threads=False)
     except (KeyError, ValueError, TypeError, OSError, pa.ArrowException) as error:
         raise damaged(path, error) from error
     return rows
