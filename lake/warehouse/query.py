@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,11 @@ _BROKEN = (duckdb.InternalException, duckdb.FatalException)
 _TRIES = 3
 # ... and with commits going on all the time, after this many.
 _MAX_TRIES = 25
+# A file is replaced a moment before the catalog tells of it...
+_SIGN_S = 0.2
+# ... and a snapshot of the catalog is up to a second old besides (DESIGN, section 4).
+_SIGN_IN_SNAPSHOT_S = 1.5
+_LOOK_EVERY_S = 0.02
 # From here on a view, which lists every file, is slower than the macro by far.
 _MANY_FILES = 5_000
 _VIEW = re.compile(
@@ -56,6 +62,8 @@ _WAY_OUT = {
     ),
     opening.Access.LOCKED: "Locked SQL reads only the lake's rows and the schema catalog.",
 }
+# DuckDB calls it invalid input where a file is cut short, which is no fault of the SQL.
+_OUR_FILE = re.compile(r"/parquet/\S*/data\.parquet'")
 _NO_VIEW = re.compile(r"Table with name ohlcv_(\w+) does not exist")
 
 
@@ -163,7 +171,7 @@ class Warehouse:
         self._require_allowed(sql)
         values = bound(parameters)
         for attempt in range(1, _MAX_TRIES + 1):
-            self._follow()
+            moved = self._follow()
             self._warn_of_many_files(sql)
             try:
                 with self._limited(), self._alone_with_sqlite(sql):
@@ -174,7 +182,7 @@ class Warehouse:
                     "allow it more time: --timeout SECONDS."
                 ) from error
             except duckdb.Error as error:
-                if not _may_pass(error) or not self._again(attempt, error):
+                if not _may_pass(error) or not self._again(attempt, error, moved):
                     raise _translated(error, self._opened.holdings, self._access) from error
         raise AssertionError("unreachable")
 
@@ -255,12 +263,25 @@ class Warehouse:
         self._attached, self._stamp = catalog, stamp
         return True
 
-    def _again(self, attempt: int, error: duckdb.Error) -> bool:
-        """Whether a failed read is worth another try, with DuckDB able to make it."""
+    def _again(self, attempt: int, error: duckdb.Error, moved: bool) -> bool:
+        """Whether a failed read is worth another try, with DuckDB able to make it.
+
+        *moved*: something was committed between the try before and this one.
+        """
         if isinstance(error, _BROKEN):
             self._opened.close()
             self._opened = self._open()
-        return attempt < _TRIES or (self._follow() and attempt < _MAX_TRIES)
+        return attempt < _TRIES or (attempt < _MAX_TRIES and (moved or self._moves()))
+
+    def _moves(self) -> bool:
+        """Whether a commit shows up now."""
+        is_snapshot = self._access is opening.Access.SHARED
+        until = time.monotonic() + (_SIGN_IN_SNAPSHOT_S if is_snapshot else _SIGN_S)
+        while not self._follow():
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOOK_EVERY_S)
+        return True
 
     def _open(self) -> opening.Opened:
         return opening.open_on(self._root, self._attached, self._access)
@@ -365,7 +386,8 @@ def _translated(
         return SeriesNotFound(
             f"{what}: there is no view ohlcv_{name}. Held are: {', '.join(held) or 'none'}."
         )
-    if type(error) is duckdb.Error or isinstance(error, (duckdb.IOException, *_BROKEN)):
+    is_ours = isinstance(error, duckdb.InvalidInputException) and _OUR_FILE.search(text)
+    if type(error) is duckdb.Error or is_ours or isinstance(error, (duckdb.IOException, *_BROKEN)):
         return StorageError(
             f"The lake's files cannot be read: {text}. `lake doctor` tells what is wrong with them."
         )

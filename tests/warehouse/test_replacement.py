@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +16,11 @@ import pytest
 from replacer import MONTHS, ROWS, WHAT
 
 from lake.domain.partitions import Partition
+from lake.errors import StorageError
 from lake.research import Lake
+from lake.storage.lake import Storage
 from lake.warehouse import Warehouse
+from tests.warehouse.lake_kit import series, write
 
 # Prices of each month: one price a month, whichever commit it is of.
 Answer = list[tuple[int, int, float, float]]
@@ -126,6 +131,38 @@ def test_readers_that_have_the_lake_open_under_replacement(replaced: Path) -> No
     """Each file is opened once, and the list of files comes from the catalog."""
     with Lake(replaced) as lake:
         assert ask_for(2.0, [make(lake) for make in INSIDE.values()]) > 1
+
+
+def test_a_failure_is_not_believed_before_the_commit_behind_it_can_show(own_root: Path) -> None:
+    """The snapshot of the catalog is a second old; three quick tries all fail before it is new."""
+    what = series("ETHUSDT.BINANCE")
+    path = own_root / "parquet" / Partition(what, 2024, 1).path
+    whole = path.read_bytes()
+    with (
+        Storage.open(own_root) as storage,
+        Warehouse(own_root, catalog=storage.snapshot) as warehouse,
+    ):
+        before = warehouse.query("select count(*) as n from ohlcv_1h")["n"][0]
+        path.write_bytes(whole[:1_000])
+
+        def commit() -> None:
+            path.write_bytes(whole)
+            write(storage, series("BTCUSDT.BINANCE"), datetime(2024, 2, 20), 5)
+
+        later = threading.Timer(0.4, commit)
+        later.start()
+        after = warehouse.query("select count(*) as n from ohlcv_1h")["n"][0]
+        later.join()
+
+    assert after == before + 5
+
+
+def test_a_file_that_stays_damaged_is_told(own_root: Path) -> None:
+    path = own_root / "parquet" / Partition(series("ETHUSDT.BINANCE"), 2024, 1).path
+    path.write_bytes(path.read_bytes()[:1_000])
+
+    with Warehouse(own_root) as warehouse, pytest.raises(StorageError, match="lake doctor"):
+        warehouse.query("select count(*) from ohlcv_1h")
 
 
 @pytest.mark.torture
