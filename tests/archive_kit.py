@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import tempfile
 import zipfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+
+from lake.domain.schemas import ROW_SPECS
+from lake.sources.archive import ArchiveFile, Hints, Lot, Streamed, recognise
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_real_data = pytest.mark.skipif(
@@ -91,3 +97,39 @@ def checksum_of(path: Path, digest: str | None = None) -> Path:
     beside = path.with_name(path.name + ".CHECKSUM")
     beside.write_text(f"{digest or right}  {path.name}\n", encoding="utf-8")
     return beside
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All that one series of a file gives, its lots joined."""
+
+    page: Lot
+    remark: str
+    streamed: Streamed
+
+
+def recognised(path: Path, hints: Hints) -> ArchiveFile:
+    """The only series in the file at *path*."""
+    [file] = recognise(path, hints)
+    return file
+
+
+def contents_of(file: ArchiveFile, *, now: datetime = NOW) -> Contents:
+    """Everything that *file* gives, read to its end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        streamed = file.stream(now=now, scratch=Path(scratch))
+        lots = list(streamed.lots)
+        tables = [
+            table
+            for lot in lots
+            for table in ([lot.rows] if isinstance(lot.rows, pa.Table) else list(lot.rows))
+        ]
+        empty = ROW_SPECS[file.series.data_type].schema.empty_table()
+        page = Lot(
+            streamed.window,
+            pa.concat_tables([empty, *tables]).combine_chunks(),
+            tuple(claim for lot in lots for claim in lot.claims),
+            tuple(row for lot in lots for row in lot.rejected),
+            tuple(note for lot in lots for note in lot.notes),
+        )
+    return Contents(page, streamed.remark, streamed)

@@ -1,4 +1,4 @@
-"""Pieces of imported pages: cut by partition, compared with what is held, put together. Pure."""
+"""Pieces of imported files: cut by partition, compared with what is held, put together. Pure."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ import pyarrow as pa
 from lake.domain.identifiers import Series
 from lake.domain.partitions import Partition, split
 from lake.domain.ranges import TimeRange
-from lake.domain.rows import Page
 from lake.domain.times import to_us
+from lake.sources.archive import Lot
 
 
-def cut(series: Series, page: Page) -> Iterator[tuple[Partition, Page]]:
-    """*page* by partition. Bad rows without a time go with the first one."""
-    windows = list(split(series, page.window))
+def cut(series: Series, lot: Lot) -> Iterator[tuple[Partition, Lot]]:
+    """*lot* by partition. Bad rows without a time go with the first one."""
+    windows = list(split(series, lot.window))
     if len(windows) == 1:
-        yield windows[0][0], page
+        yield windows[0][0], lot
         return
+    assert isinstance(lot.rows, pa.Table), "rows that memory cannot hold are of one partition"
     for number, (partition, window) in enumerate(windows):
         claims = [
             replace(claim, range=part)
-            for claim in page.claims
+            for claim in lot.claims
             if (part := claim.range.intersection(window)) is not None
         ]
         yield (
             partition,
-            Page(
+            Lot(
                 window=window,
-                rows=_between(page.rows, window),
+                rows=_between(lot.rows, window),
                 claims=tuple(claims),
                 rejected=tuple(
                     row
-                    for row in page.rejected
+                    for row in lot.rejected
                     if (row.ts in window if row.ts is not None else number == 0)
                 ),
-                notes=tuple(note for note in page.notes if note.ts in window),
+                notes=tuple(note for note in lot.notes if note.ts in window),
             ),
         )
 

@@ -17,6 +17,7 @@ from lake.domain.partitions import Partition
 from lake.domain.schemas import ROW_SPECS
 from lake.errors import ReadOnlyLake, StorageError
 from lake.storage import disk, files, parquet
+from lake.storage.archive_files import ArchiveFiles
 from lake.storage.catalog import Catalog
 from lake.storage.change import CommitResult, PartitionCommit
 from lake.storage.commit import commit
@@ -55,6 +56,7 @@ class Storage:
         created: Whether this call made the lake.
         catalog: Series, files, coverage, instruments.
         jobs: Jobs and leases.
+        archives: Which files of vendors' archives were taken in.
         rates: The rate budget shared by the lake's processes.
         hot: The newest rows of each series, for look-ups at once.
         sizes: How much of a file is handled at a time.
@@ -83,6 +85,7 @@ class Storage:
         self.sizes = sizes
         self.catalog = Catalog(database, clock)
         self.jobs = Jobs(database, clock)
+        self.archives = ArchiveFiles(database, clock)
         self.rates = RateLedger(root / files.RATES)
         self.hot = Hot(self)
         self._snapshots = Snapshots(database)

@@ -28,7 +28,8 @@ from lake.domain.ranges import TimeRange
 from lake.domain.schemas import FUNDING_RATES, OHLCV, ORDERBOOK, TRADES, RowSpec
 from lake.domain.settlements import scheduled_us
 from lake.domain.variants import RefCarry, derive_refs
-from lake.sources.archive import Hints, recognise
+from lake.sources.archive import Hints
+from tests.archive_kit import contents_of, recognised
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
 LATER = datetime(2026, 11, 1)
@@ -61,8 +62,8 @@ def moment(us: int) -> datetime:
 def binance_candles(path: Path) -> Recorded:
     """A candle archive of Binance: zip, or CSV in a gzip wrapper."""
     futures = "_um_" in path.parent.name
-    found = recognise(path, Hints(Venue("BINANCEUSDM" if futures else "BINANCE")))
-    rows = found.read(now=LATER).page.rows
+    found = recognised(path, Hints(Venue("BINANCEUSDM" if futures else "BINANCE")))
+    rows = contents_of(found, now=LATER).page.rows
     text = unzipped(path) if path.suffix == ".zip" else gzip.decompress(path.read_bytes())
     return Recorded(path.name.split(".")[0], rows, text)
 

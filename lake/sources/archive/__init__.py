@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from lake.domain.rows import SourceTag
 from lake.errors import SourceError
 from lake.sources.archive.binance_candles import BinanceCandles
 from lake.sources.archive.format import (
+    OTHERS,
+    VENDOR,
     ArchiveFile,
     ArchiveFormat,
-    Contents,
     Hints,
+    Lot,
     NotRecognised,
     Streamed,
 )
 
 __all__ = [
-    "ARCHIVE_TAG",
     "FORMATS",
+    "OTHERS",
     "SUFFIXES",
+    "VENDOR",
     "ArchiveFile",
     "ArchiveFormat",
-    "Contents",
     "Hints",
+    "Lot",
     "NotRecognised",
     "Streamed",
     "recognise",
@@ -31,14 +34,11 @@ __all__ = [
 
 FORMATS: tuple[ArchiveFormat, ...] = (BinanceCandles(),)
 # What a folder is searched for; a file that is named outright may be called anything.
-SUFFIXES = (".zip", ".csv", ".csv.gz")
-# A vendor's archive holds every column and is published after corrections, so it replaces what
-# REST gave (ranks of REST: lake.sources.capabilities; higher wins).
-ARCHIVE_TAG = SourceTag("archive", rank=60)
+SUFFIXES = tuple(sorted({suffix for reader in FORMATS for suffix in reader.suffixes}))
 
 
-def recognise(path: Path, hints: Hints) -> ArchiveFile:
-    """What the file at *path* holds.
+def recognise(path: Path, hints: Hints) -> Sequence[ArchiveFile]:
+    """The series that the file at *path* holds, at least one.
 
     Raises:
         NotRecognised: No reader knows it.
@@ -50,10 +50,8 @@ def recognise(path: Path, hints: Hints) -> ArchiveFile:
     for reader in FORMATS:
         if (found := reader.recognise(path, hints)) is not None:
             return found
-    names = ", ".join(reader.name for reader in FORMATS)
     raise NotRecognised(
-        f"{path.name} is not recognised. Known are: {names} "
-        "(SYMBOL-TIMEFRAME-YYYY-MM[-DD].zip or .csv). "
-        "For a renamed file of that kind say --venue, --instrument and --timeframe.",
+        f"{path.name} is not recognised. `lake sources --archives` lists what is, and how such "
+        "files are called. For a renamed file say --venue, --instrument and --timeframe.",
         retryable=False,
     )

@@ -6,7 +6,7 @@ contracts and gives the base amount where the others give the quote amount.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from lake.domain.coverage import Basis, Claim
 from lake.domain.identifiers import DataType, Instrument, InstrumentId, Series, Venue
 from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange
-from lake.domain.rows import Page
 from lake.domain.timeframe import Grid
 from lake.domain.times import from_us, iso, to_us
 from lake.errors import InvalidRequest, SourceError
@@ -36,13 +35,14 @@ from lake.sources.archive.binance_names import (
     venues_by_path,
     venues_by_symbol,
 )
-from lake.sources.archive.candle_csv import CandleColumns, CandleCsv
-from lake.sources.archive.candle_stream import Tally, pages, survey
+from lake.sources.archive.candle_csv import CandleCsv
+from lake.sources.archive.candle_stream import Tally, lots, survey
 from lake.sources.archive.container import Container, open_container, refused
-from lake.sources.archive.format import ArchiveFile, Contents, Hints, Streamed
+from lake.sources.archive.csv_blocks import CsvColumns
+from lake.sources.archive.format import VENDOR, ArchiveFile, Hints, Lot, Streamed
 
 _F64, _I64 = pa.float64(), pa.int64()
-_COLUMNS = CandleColumns(
+_COLUMNS = CsvColumns(
     names=(
         "open_time",
         "open",
@@ -93,8 +93,11 @@ class BinanceCandles:
     """The reader. It keeps nothing between files."""
 
     name = "Binance candle archives"
+    tag = VENDOR
+    files = "SYMBOL-TIMEFRAME-YYYY-MM[-DD].zip, .csv"
+    suffixes = (".zip", ".csv", ".csv.gz")
 
-    def recognise(self, path: Path, hints: Hints) -> ArchiveFile | None:
+    def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
         named = parse_name(path.name)
         require_stored_kind(path)
         if named is None and not (path.suffix.lower() == ".zip" or _fully_hinted(hints)):
@@ -124,9 +127,13 @@ class BinanceCandles:
             )
         instrument = instrument_of(symbol, venue, hints.instrument)
         series = Series(DataType.OHLCV, instrument.id, timeframe)
-        return ArchiveFile(path, self, series, instrument, named.promise if named else None)
+        return (ArchiveFile(path, self, series, instrument, named.promise if named else None),)
 
-    def read(self, file: ArchiveFile, *, now: datetime) -> Contents:
+    def stream(self, file: ArchiveFile, *, now: datetime, scratch: Path) -> Streamed:
+        # A day or a month fits into memory; what promises nothing may hold years.
+        return self._whole(file, now) if file.promise else self._in_windows(file, now)
+
+    def _whole(self, file: ArchiveFile, now: datetime) -> Streamed:
         with open_container(file.path) as container:
             csv = _csv(file, container, now)
             checked = csv.read()
@@ -136,18 +143,12 @@ class BinanceCandles:
             _require_sense(file, tally)
             fit.require()
             claim, remark = _claim(file, csv.grid, tally, container.evidence)
-        return Contents(
-            Page(
-                window=file.promise or claim.range,
-                rows=checked.rows,
-                claims=(claim,),
-                rejected=checked.rejected,
-                notes=checked.notes,
-            ),
-            remark,
-        )
+            is_intact = bool(container.evidence)
+        window = file.promise or claim.range
+        lot = Lot(window, checked.rows, (claim,), checked.rejected, checked.notes)
+        return Streamed(window, tally.rows, tally.rejected, iter((lot,)), is_intact, remark)
 
-    def stream(self, file: ArchiveFile, *, now: datetime) -> Streamed:
+    def _in_windows(self, file: ArchiveFile, now: datetime) -> Streamed:
         fit = _Fit(file)
         with open_container(file.path) as container:
             csv = _csv(file, container, now)
@@ -156,16 +157,16 @@ class BinanceCandles:
             fit.require()
             claim, remark = _claim(file, csv.grid, tally, container.evidence)
         if tally.is_ascending:
-            read = _streamed(file, claim, now, is_text=is_text)
+            found = _streamed(file, claim, now, is_text=is_text)
         elif tally.rows <= _MOST_UNSORTED_ROWS:
-            read = iter((self.read(file, now=now).page,))
+            found = self._whole(file, now).lots
         else:
             raise refused(
                 file.path,
                 f"has {tally.rows:,} candles that are not in the order of their times, too many "
                 "to be sorted in memory; sort it, or cut it by month",
             )
-        return Streamed(claim.range, tally.rows, tally.rejected, read, remark)
+        return Streamed(claim.range, tally.rows, tally.rejected, found, remark=remark)
 
 
 def _csv(file: ArchiveFile, container: Container, now: datetime) -> CandleCsv:
@@ -182,12 +183,12 @@ def _csv(file: ArchiveFile, container: Container, now: datetime) -> CandleCsv:
     )
 
 
-def _streamed(file: ArchiveFile, claim: Claim, now: datetime, *, is_text: bool) -> Iterator[Page]:
+def _streamed(file: ArchiveFile, claim: Claim, now: datetime, *, is_text: bool) -> Iterator[Lot]:
     windows = [window for _, window in split(file.series, claim.range)]
     try:
         with open_container(file.path) as container:
             blocks = _csv(file, container, now).blocks(is_text=is_text)
-            yield from pages(blocks, windows, claim)
+            yield from lots(blocks, windows, claim)
     except pa.ArrowInvalid as error:
         raise refused(file.path, "changed while it was read") from error
 

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 
 from lake.domain.coverage import Claim
 from lake.domain.ranges import TimeRange
-from lake.domain.rows import Note, Page, Rejected
+from lake.domain.rows import Note, Rejected
 from lake.domain.schemas import OHLCV
 from lake.domain.times import to_us
 from lake.sources.archive.candle_csv import CandleCsv
+from lake.sources.archive.format import Lot
 from lake.sources.validation import Checked
 
 
@@ -78,10 +79,10 @@ def survey(csv: CandleCsv, look: Callable[[pa.Table], None]) -> tuple[Tally, boo
     return _looked_through(csv.blocks(is_text=True), look), True
 
 
-def pages(blocks: Iterator[Checked], windows: Sequence[TimeRange], claim: Claim) -> Iterator[Page]:
-    """The rows of ascending *blocks*, a page for each of *windows*, which follow one another.
+def lots(blocks: Iterator[Checked], windows: Sequence[TimeRange], claim: Claim) -> Iterator[Lot]:
+    """The rows of ascending *blocks*, a lot for each of *windows*, which follow one another.
 
-    A bad row goes with the page at hand when it comes. Holes of whole windows are empty pages.
+    A bad row goes with the lot at hand when it comes. Holes of whole windows are empty lots.
     """
     held = _Held()
     number = 0
@@ -92,25 +93,25 @@ def pages(blocks: Iterator[Checked], windows: Sequence[TimeRange], claim: Claim)
         while rows.num_rows and rows["ts"][-1].value >= to_us(windows[number].end):
             border = np.searchsorted(rows["ts"].cast(pa.int64()), to_us(windows[number].end))
             held.tables.append(rows.slice(0, border))
-            yield held.page(windows[number], claim)
+            yield held.lot(windows[number], claim)
             rows, number = rows.slice(border), number + 1
         held.tables.append(rows)
     for window in windows[number:]:
-        yield held.page(window, claim)
+        yield held.lot(window, claim)
 
 
 class _Held:
-    """What has come for the page at hand."""
+    """What has come for the lot at hand."""
 
     def __init__(self) -> None:
         self.tables: list[pa.Table] = []
         self.rejected: list[Rejected] = []
         self.notes: list[Note] = []
 
-    def page(self, window: TimeRange, claim: Claim) -> Page:
-        """All of it; the next page begins with nothing."""
+    def lot(self, window: TimeRange, claim: Claim) -> Lot:
+        """All of it; the next lot begins with nothing."""
         span = claim.range.intersection(window)
-        made = Page(
+        made = Lot(
             window,
             pa.concat_tables([OHLCV.schema.empty_table(), *self.tables]),
             () if span is None else (Claim(span, claim.basis, claim.evidence),),

@@ -1,22 +1,33 @@
-"""What a reader of vendors' files is: it recognises a file, then reads all of it or refuses.
+"""What a reader of vendors' files is: it recognises a file, then gives all of it or refuses.
 
-A new vendor is one module with one class that has these three members, listed in
+A new vendor is one module with one class that has these members, listed in
 :data:`lake.sources.archive.FORMATS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
+from lake.domain.coverage import Claim
 from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.ranges import TimeRange
-from lake.domain.rows import Page
+from lake.domain.rows import Note, Rejected, SourceTag
 from lake.domain.timeframe import TimeFrame
 from lake.errors import SourceError
+from lake.sources.archive.spool import SpooledRows
+
+# A vendor's archive holds every column and is published after corrections, so it replaces what
+# REST gave (ranks of REST: lake.sources.capabilities; higher wins).
+VENDOR = SourceTag("archive", rank=60)
+# What somebody else made of a venue's data (an export, a recording) fills holes and replaces
+# nothing that came from the venue itself.
+OTHERS = SourceTag("import", rank=20)
 
 
 class NotRecognised(SourceError):
@@ -39,12 +50,14 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """A file of which the contents are known, before its rows are read.
+    """One series in a file, known from its name and its first bytes, before its rows are read.
 
     Attributes:
         promise: The day or month that the file says it holds wholly; None where it says nothing.
         variant: What its rows are and may not be mixed with (``single/venue``); None for types
             without variants.
+        part: Which of the file's series it is, in the reader's own words; empty where there is
+            but one.
     """
 
     path: Path
@@ -53,39 +66,54 @@ class ArchiveFile:
     instrument: Instrument
     promise: TimeRange | None
     variant: str | None = None
+    part: str = ""
 
-    def read(self, *, now: datetime) -> Contents:
-        """All of its rows; see :meth:`ArchiveFormat.read`."""
-        return self.reader.read(self, now=now)
+    @property
+    def is_small(self) -> bool:
+        """Whether it fits into memory with others of its partition: days and months of candles."""
+        return self.promise is not None and self.series.data_type is DataType.OHLCV
 
-    def stream(self, *, now: datetime) -> Streamed:
-        """The same a partition at a time; see :meth:`ArchiveFormat.stream`."""
-        return self.reader.stream(self, now=now)
+    def stream(self, *, now: datetime, scratch: Path) -> Streamed:
+        """Its rows; see :meth:`ArchiveFormat.stream`."""
+        return self.reader.stream(self, now=now, scratch=scratch)
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """A file's rows, checked, with what it may claim; ``remark`` is for whoever imported it."""
+class Lot:
+    """Checked rows of one window of a series, with what they claim.
 
-    page: Page
-    remark: str = ""
+    Attributes:
+        window: The part of time that they speak of.
+        rows: In the data type's schema, ascending: a table (any window), or tables that can be
+            iterated again, for more than memory should hold (inside of one partition).
+    """
+
+    window: TimeRange
+    rows: pa.Table | SpooledRows
+    claims: tuple[Claim, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A file that was found intact, and whose rows are still to be read.
+    """A file that was found intact, and whose rows are still to be handed over.
 
     Attributes:
-        window: From its first row to the end of its last.
+        window: From its first row to the end of its last, or what it promises.
         rows: How many rows there are.
         rejected: How many cannot be stored.
-        pages: Its rows, ascending, one page a partition; may be iterated once.
+        lots: Its rows, ascending, a partition or less at a time; may be iterated once, before
+            the scratch folder goes.
+        is_intact: Whether something proves that nothing of it is missing (a CRC, a checksum).
+        remark: What whoever imports it should know.
     """
 
     window: TimeRange
     rows: int
     rejected: int
-    pages: Iterator[Page]
+    lots: Iterator[Lot]
+    is_intact: bool = False
     remark: str = ""
 
 
@@ -96,29 +124,35 @@ class ArchiveFormat(Protocol):
     def name(self) -> str:
         """What messages call it."""
 
-    def recognise(self, path: Path, hints: Hints) -> ArchiveFile | None:
-        """What *path* holds, from its name and its first bytes; None where it is not this kind.
+    @property
+    def tag(self) -> SourceTag:
+        """Where its rows come from: :data:`VENDOR` or :data:`OTHERS`."""
+
+    @property
+    def files(self) -> str:
+        """What such files are called, for ``lake sources --archives``."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """How names of such files end, in lower case: what folders are searched for."""
+
+    def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
+        """The series in *path*, from its name and its first bytes; None where it is not this kind.
 
         Raises:
             SourceError: It is this kind, and damaged, dangerous, or not stored by the lake.
             InvalidRequest: It is this kind, and a hint is needed or contradicts it.
         """
 
-    def read(self, file: ArchiveFile, *, now: datetime) -> Contents:
-        """Every row of *file*, after the whole of it was found intact.
+    def stream(self, file: ArchiveFile, *, now: datetime, scratch: Path) -> Streamed:
+        """Every row of *file*, after the whole of it was found intact, in bounded memory.
 
         Args:
-            file: What :meth:`recognise` gave.
-            now: The present (naive UTC); candles that close later are not stored.
+            file: One of what :meth:`recognise` gave.
+            now: The present (naive UTC); what is later, and candles that close later, are not
+                stored.
+            scratch: A folder for what memory should not hold; its owner removes it.
 
         Raises:
             SourceError: The file is damaged or not what it says. Nothing of it may be stored.
-        """
-
-    def stream(self, file: ArchiveFile, *, now: datetime) -> Streamed:
-        """As :meth:`read`, in bounded memory: for files that promise nothing and may hold years.
-
-        Raises:
-            SourceError: As for :meth:`read`; also while pages are read, where the file changed
-                since it was looked through.
         """

@@ -12,13 +12,16 @@ from archive_kit import (
     HEADER,
     NOW,
     REAL_DATA,
+    Contents,
     checksum_of,
+    contents_of,
     csv_of,
     epoch_ms,
     gzip_of,
     line,
     lines,
     needs_real_data,
+    recognised,
     zip_of,
 )
 
@@ -29,7 +32,7 @@ from lake.domain.rows import Note
 from lake.domain.schemas import OHLCV
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, SourceError
-from lake.sources.archive import Contents, Hints, NotRecognised, recognise
+from lake.sources.archive import Hints, NotRecognised
 
 DAY = datetime(2024, 3, 1)
 WHOLE_DAY = TimeRange(DAY, DAY + timedelta(days=1))
@@ -39,7 +42,7 @@ NAME = "BTCUSDT-1m-2024-03-01"
 
 
 def read(path: Path, hints: Hints = SPOT, *, now: datetime = NOW) -> Contents:
-    return recognise(path, hints).read(now=now)
+    return contents_of(recognised(path, hints), now=now)
 
 
 def closes(contents: Contents) -> list[float]:
@@ -281,42 +284,42 @@ class TestVenue:
         path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1440))
 
         with pytest.raises(InvalidRequest, match="Say --venue BINANCE or --venue BINANCEUSDM"):
-            recognise(path, Hints())
+            recognised(path, Hints())
 
     def test_the_folder_says_it(self, tmp_path: Path) -> None:
         spot = zip_of(tmp_path / "data/spot/daily/klines" / f"{NAME}.zip", lines(DAY, 1440))
         usdm = zip_of(tmp_path / "data/futures/um/daily" / f"{NAME}.zip", lines(DAY, 1440))
 
-        assert str(recognise(spot, Hints()).series) == "BTCUSDT.BINANCE ohlcv 1m"
-        assert str(recognise(usdm, Hints()).series) == "BTCUSDT-PERP.BINANCEUSDM ohlcv 1m"
+        assert str(recognised(spot, Hints()).series) == "BTCUSDT.BINANCE ohlcv 1m"
+        assert str(recognised(usdm, Hints()).series) == "BTCUSDT-PERP.BINANCEUSDM ohlcv 1m"
 
     def test_a_header_line_is_a_futures_file(self, tmp_path: Path) -> None:
         path = zip_of(tmp_path / f"{NAME}.zip", HEADER + lines(DAY, 1440))
 
-        assert recognise(path, Hints()).series.venue == Venue("BINANCEUSDM")
+        assert recognised(path, Hints()).series.venue == Venue("BINANCEUSDM")
 
     def test_microseconds_are_spot(self, tmp_path: Path) -> None:
         path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1440, unit=1000))
 
-        assert recognise(path, Hints()).series.venue == Venue("BINANCE")
+        assert recognised(path, Hints()).series.venue == Venue("BINANCE")
 
     def test_a_venue_that_contradicts_the_folder_is_refused(self, tmp_path: Path) -> None:
         path = zip_of(tmp_path / "data/futures/um" / f"{NAME}.zip", lines(DAY, 1440))
 
         with pytest.raises(InvalidRequest, match="its folder 'um' says otherwise"):
-            recognise(path, SPOT)
+            recognised(path, SPOT)
 
     def test_a_venue_that_contradicts_the_symbol_is_refused(self, tmp_path: Path) -> None:
         path = zip_of(tmp_path / "BTCUSD_PERP-1m-2024-03-01.zip", lines(DAY, 1440))
 
         with pytest.raises(InvalidRequest, match="its name says otherwise"):
-            recognise(path, SPOT)
+            recognised(path, SPOT)
 
     def test_another_exchange_is_refused(self, tmp_path: Path) -> None:
         path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1440))
 
         with pytest.raises(InvalidRequest, match="candle archive of Binance"):
-            recognise(path, Hints(venue=Venue("KRAKEN")))
+            recognised(path, Hints(venue=Venue("KRAKEN")))
 
 
 class TestRenamed:
@@ -325,7 +328,7 @@ class TestRenamed:
     def test_the_member_tells_what_a_renamed_zip_holds(self, tmp_path: Path) -> None:
         path = zip_of(tmp_path / "download.zip", lines(DAY, 1440), member=f"{NAME}.csv")
 
-        assert recognise(path, SPOT).promise == WHOLE_DAY
+        assert recognised(path, SPOT).promise == WHOLE_DAY
 
     def test_a_zip_that_names_another_day_is_refused(self, tmp_path: Path) -> None:
         path = zip_of(
@@ -333,7 +336,7 @@ class TestRenamed:
         )
 
         with pytest.raises(SourceError, match="holds ETHUSDT 1m"):
-            recognise(path, SPOT)
+            recognised(path, SPOT)
 
     def test_hints_stand_in_for_the_name(self, tmp_path: Path) -> None:
         """Its rows are stored, but nothing is promised, so its holes mean nothing."""
@@ -350,7 +353,7 @@ class TestRenamed:
         path = csv_of(tmp_path / "mine.csv", lines(DAY, 100))
 
         with pytest.raises(NotRecognised, match="say --venue, --instrument and --timeframe"):
-            recognise(path, SPOT)
+            recognised(path, SPOT)
 
 
 class TestDamage:
@@ -545,11 +548,11 @@ class TestRealData:
     def test_futures_are_named_by_folder_and_header(self, name: str, rows: int) -> None:
         path = REAL_DATA / "binance_vision_um_monthly_klines" / f"{name}.csv.gz"
 
-        file = recognise(path, Hints())
+        file = recognised(path, Hints())
 
         assert file.series.venue == Venue("BINANCEUSDM")
         assert file.instrument.code == f"{name.split('-')[0]}-PERP"
-        assert file.read(now=NOW).page.rows.num_rows == rows
+        assert contents_of(file).page.rows.num_rows == rows
 
     def test_every_archive_is_whole(self) -> None:
         """All of them, with the numbers of rows that their README gives."""

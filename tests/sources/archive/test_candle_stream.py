@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from archive_kit import NOW, csv_of, lines
+from archive_kit import NOW, contents_of, csv_of, lines, recognised
 
 from lake.domain.coverage import Basis
 from lake.domain.identifiers import Venue
 from lake.domain.ranges import TimeRange
-from lake.domain.rows import Page
 from lake.domain.schemas import OHLCV
 from lake.domain.timeframe import TimeFrame
 from lake.errors import SourceError
-from lake.sources.archive import ArchiveFile, Hints, recognise
+from lake.sources.archive import ArchiveFile, Hints, Lot
 
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 20)
@@ -25,10 +25,10 @@ HINTS = Hints(venue=Venue("BINANCE"), instrument="BTC/USDT", timeframe=TimeFrame
 
 
 def file_of(path: Path, text: str) -> ArchiveFile:
-    return recognise(csv_of(path / "mine.csv", text), HINTS)
+    return recognised(csv_of(path / "mine.csv", text), HINTS)
 
 
-def rows_of(pages: list[Page]) -> pa.Table:
+def rows_of(pages: list[Lot]) -> pa.Table:
     return pa.concat_tables([OHLCV.schema.empty_table(), *(page.rows for page in pages)])
 
 
@@ -38,8 +38,8 @@ def test_each_partition_is_a_page_also_where_it_is_empty(tmp_path: Path) -> None
     text = lines(START, 24 * 22, step=HOUR) + lines(april, 30, step=HOUR)
     file = file_of(tmp_path, text)
 
-    streamed = file.stream(now=NOW)
-    pages = list(streamed.pages)
+    streamed = file.stream(now=NOW, scratch=tmp_path)
+    pages = list(streamed.lots)
 
     assert file.promise is None
     assert (streamed.rows, streamed.rejected) == (24 * 22 + 30, 0)
@@ -69,15 +69,19 @@ def test_a_stream_gives_what_a_whole_reading_gives(tmp_path: Path, seed: int) ->
         rng.shuffle(rows)
     file = file_of(tmp_path, "".join(rows))
 
-    whole = file.read(now=NOW).page
-    streamed = file.stream(now=NOW)
-    pages = list(streamed.pages)
+    # What promises a range is read whole.
+    promised = replace(file, promise=TimeRange(START, START + 24 * 90 * HOUR))
+    whole = contents_of(promised).page
+    streamed = file.stream(now=NOW, scratch=tmp_path)
+    pages = list(streamed.lots)
 
     assert rows_of(pages).combine_chunks().equals(whole.rows.combine_chunks())
     assert sorted(each.raw for page in pages for each in page.rejected) == sorted(
         each.raw for each in whole.rejected
     )
-    assert (streamed.window, streamed.rejected) == (whole.window, len(whole.rejected))
+    assert streamed.rejected == len(whole.rejected)
+    assert streamed.window.start == whole.rows["ts"][0].as_py()
+    assert streamed.window.end == whole.rows["ts"][-1].as_py() + HOUR
 
 
 def test_a_file_is_refused_before_anything_of_it_is_handed_on(tmp_path: Path) -> None:
@@ -85,13 +89,13 @@ def test_a_file_is_refused_before_anything_of_it_is_handed_on(tmp_path: Path) ->
     text = lines(START, 24 * 60, step=HOUR)
 
     with pytest.raises(SourceError, match="cut short in the middle of its last line"):
-        file_of(tmp_path, text[:-30]).stream(now=NOW)
+        file_of(tmp_path, text[:-30]).stream(now=NOW, scratch=tmp_path)
 
 
 def test_a_file_that_changes_meanwhile_is_an_error(tmp_path: Path) -> None:
     file = file_of(tmp_path, lines(START, 24 * 60, step=HOUR))
-    streamed = file.stream(now=NOW)
+    streamed = file.stream(now=NOW, scratch=tmp_path)
     csv_of(file.path, lines(START, 30, step=HOUR) + "not a row\n")
 
     with pytest.raises(SourceError, match=r"changed while it was read|cut short"):
-        list(streamed.pages)
+        list(streamed.lots)

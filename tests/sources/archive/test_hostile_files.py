@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from archive_kit import NOW, lines
+from archive_kit import contents_of, lines, recognised
 
 from lake.domain.identifiers import Venue
 from lake.errors import InvalidRequest, LakeError, SourceError
-from lake.sources.archive import Hints, recognise
+from lake.sources.archive import Hints
 
 SPOT = Hints(venue=Venue("BINANCE"))
 DAY = "BTCUSDT-1m-2024-03-01.csv"
@@ -21,7 +21,7 @@ _BITS = [b"\xff\xfe", b"\x80", b"\x00", b"nan", b"1e999", b"9" * 25, b",", b"\n"
 
 def read(path: Path, data: bytes) -> int:
     path.write_bytes(data)
-    return recognise(path, SPOT).read(now=NOW).page.rows.num_rows
+    return contents_of(recognised(path, SPOT)).page.rows.num_rows
 
 
 @pytest.mark.parametrize(

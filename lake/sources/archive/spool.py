@@ -1,0 +1,256 @@
+"""Keeps the rows of a file, cut by partition, until the whole of it was found intact.
+
+Small files stay in memory; what is more goes to a folder as Arrow files, which are read again as
+often as a commit needs them. It knows nothing of formats, and checks no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lake.domain.identifiers import Series
+from lake.domain.partitions import Partition, split
+from lake.domain.ranges import TimeRange
+from lake.domain.schemas import ROW_SPECS, RowSpec
+from lake.domain.times import from_us, to_us
+from lake.errors import SourceError
+
+# Rows kept in memory before all of them go to the disk: some 70 MB of trades.
+_MEMORY_ROWS = 1_000_000
+# Rows that are in no order are sorted in memory, some 350 MB of them.
+_MOST_UNSORTED_ROWS = 5_000_000
+# Rows of one table of an answer: what a commit works on at a time.
+_TABLE_ROWS = 250_000
+# A feed's rows follow the matching engine, their times are taken a little later: so far apart
+# rows may be swapped. They are held back so long, and put into order.
+SWAP_US = 1_000_000
+
+_Ts = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(slots=True)
+class SpooledRows:
+    """The rows of one partition, ascending; they can be iterated again and again."""
+
+    num_rows: int
+    tables: Callable[[], Iterator[pa.Table]]
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return self.tables()
+
+
+@dataclass(slots=True)
+class _Store:
+    """What has come for one partition."""
+
+    window: TimeRange
+    rows: int = 0
+    last_us: int | None = None
+    is_ascending: bool = True
+    tables: list[pa.Table] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    writer: pa.ipc.RecordBatchFileWriter | None = None
+
+
+class Spool:
+    """Takes the rows of one file in the order of the file, and gives them back by partition.
+
+    Args:
+        series: What the rows are of.
+        scratch: Where rows go that memory should not hold.
+    """
+
+    def __init__(self, series: Series, scratch: Path) -> None:
+        self._series = series
+        self._spec: RowSpec = ROW_SPECS[series.data_type]
+        self._scratch = scratch
+        self._stores: dict[Partition, _Store] = {}
+        self._in_memory = 0
+        self._spills = False
+        self._held_back = self._spec.schema.empty_table()
+        self.rows = 0
+        self.first_us: int | None = None
+        self.last_us: int | None = None
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows in the data type's schema, as they follow one another in the file."""
+        if not rows.num_rows:
+            return
+        if self._held_back.num_rows:
+            rows = pa.concat_tables([self._held_back, rows])
+        moments = _moments(rows)
+        if (moments[1:] < moments[:-1]).any():
+            order = [(name, "ascending") for name in self._spec.sort_order]
+            rows = rows.take(pc.sort_indices(rows, order))
+            moments = _moments(rows)
+        ready = int(np.searchsorted(moments, moments[-1] - SWAP_US))
+        self._held_back = rows.slice(ready)
+        self._keep(rows.slice(0, ready), moments[:ready])
+
+    def finish(self) -> None:
+        """Take no more; what was held back follows.
+
+        Raises:
+            SourceError: Rows are in no order, too many to be sorted in memory.
+        """
+        rest, self._held_back = self._held_back, self._spec.schema.empty_table()
+        self._keep(rest, _moments(rest))
+        for store in self._stores.values():
+            if store.writer is not None:
+                store.writer.close()
+                store.writer = None
+            if not store.is_ascending and store.rows > _MOST_UNSORTED_ROWS:
+                raise SourceError(
+                    f"{store.rows:,} rows of {store.window} are in no order, too many to be "
+                    "sorted in memory. Sort the file by time, or cut it by day.",
+                    retryable=False,
+                )
+
+    def parts(self) -> Iterator[tuple[Partition, TimeRange, pa.Table | SpooledRows]]:
+        """Each partition that has rows, ascending, with its range and its rows.
+
+        Raises:
+            SourceError: Rows of one key differ.
+        """
+        for partition, store in sorted(self._stores.items(), key=lambda each: each[1].window):
+            yield partition, store.window, self._rows(store)
+            store.tables.clear()
+            for path in store.files:
+                with suppress(FileNotFoundError):
+                    path.unlink()
+
+    def _keep(self, rows: pa.Table, moments: _Ts) -> None:
+        if not rows.num_rows:
+            return
+        first, last = int(moments[0]), int(moments[-1])
+        self.first_us = first if self.first_us is None else min(self.first_us, first)
+        self.last_us = last if self.last_us is None else max(self.last_us, last)
+        self.rows += rows.num_rows
+        for partition, window in split(self._series, TimeRange(from_us(first), from_us(last + 1))):
+            borders = [to_us(window.start), to_us(window.end)]
+            start, end = np.searchsorted(moments, borders)
+            if start < end:
+                self._store(partition, rows.slice(start, end - start), moments[start:end])
+
+    def _store(self, partition: Partition, rows: pa.Table, moments: _Ts) -> None:
+        store = self._stores.get(partition)
+        if store is None:
+            store = self._stores[partition] = _Store(partition.range)
+        if store.last_us is not None and moments[0] < store.last_us:
+            store.is_ascending = False
+        store.last_us = max(store.last_us or 0, int(moments[-1]))
+        store.rows += rows.num_rows
+        if self._spills:
+            self._spill(store, rows)
+            return
+        store.tables.append(rows)
+        self._in_memory += rows.num_rows
+        if self._in_memory > _MEMORY_ROWS:
+            self._spills = True
+            for each in self._stores.values():
+                for table in each.tables:
+                    self._spill(each, table)
+                each.tables.clear()
+
+    def _spill(self, store: _Store, rows: pa.Table) -> None:
+        if store.writer is None:
+            # Files follow time, so all others are as good as done: one open file at a time.
+            for each in self._stores.values():
+                if each.writer is not None:
+                    each.writer.close()
+                    each.writer = None
+            path = self._scratch / f"{len(self._stores)}-{len(store.files)}.arrow"
+            store.files.append(path)
+            store.writer = pa.ipc.new_file(str(path), self._spec.schema)
+        store.writer.write_table(rows)
+
+    def _rows(self, store: _Store) -> pa.Table | SpooledRows:
+        if not store.is_ascending:
+            return self._sorted(store)
+        if not store.files:
+            return pa.concat_tables(store.tables).combine_chunks()
+        return SpooledRows(store.rows, lambda: _tables(store.files, self._spec.schema))
+
+    def _sorted(self, store: _Store) -> pa.Table:
+        """Rows of a file in no order: content that stands in it twice is taken once."""
+        found = [*store.tables, *_tables(store.files, self._spec.schema)]
+        rows = pa.concat_tables(found)
+        order = [(name, "ascending") for name in self._spec.sort_order]
+        rows = rows.take(pc.sort_indices(rows, order)).combine_chunks()
+        return without_repeats(rows, self._spec.sort_order)
+
+
+def without_repeats(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Sorted *rows* without those that repeat the one before them whole.
+
+    Rows whose key is null beside ``ts`` are told apart by nothing, and all kept.
+
+    Raises:
+        SourceError: Two rows of one key differ.
+    """
+    if rows.num_rows < 2:
+        return rows
+    one, other = rows.slice(0, rows.num_rows - 1), rows.slice(1)
+    named = [name for name in key if name != "ts"] or ["ts"]
+    same_key = _all_equal(one, other, key)
+    has_name = np.zeros(rows.num_rows - 1, dtype=bool)
+    for name in named:
+        has_name |= np.asarray(pc.is_valid(other[name]))
+    repeated = np.flatnonzero(same_key & has_name)
+    if not len(repeated):
+        return rows
+    picked = pa.array(repeated)
+    differs = ~_all_equal(one.take(picked), other.take(picked), rows.column_names)
+    if differs.any():
+        row = other.take(picked).slice(int(np.flatnonzero(differs)[0]), 1).to_pylist()[0]
+        names = ", ".join(f"{name} {row[name]}" for name in key if row[name] is not None)
+        raise SourceError(f"It has different rows of one key ({names}).", retryable=False)
+    kept = np.ones(rows.num_rows, dtype=bool)
+    kept[repeated + 1] = False
+    return rows.filter(pa.array(kept)).combine_chunks()
+
+
+def _all_equal(one: pa.Table, other: pa.Table, names: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Row by row, whether all of *names* are equal; nulls are."""
+    same = np.ones(one.num_rows, dtype=bool)
+    for name in names:
+        left, right = one[name], other[name]
+        if pa.types.is_list(left.type):
+            same &= np.array(
+                [a == b for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True)]
+            )
+            continue
+        both_null = pc.and_(pc.is_null(left), pc.is_null(right))
+        same &= np.asarray(pc.or_(pc.fill_null(pc.equal(left, right), False), both_null))
+    return same
+
+
+def _tables(files: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of *files*, in tables of a useful size."""
+    batches: list[pa.RecordBatch] = []
+    rows = 0
+    for path in files:
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source)
+            for number in range(reader.num_record_batches):
+                batch = reader.get_batch(number)
+                batches.append(batch)
+                rows += batch.num_rows
+                if rows >= _TABLE_ROWS:
+                    yield pa.Table.from_batches(batches, schema).combine_chunks()
+                    batches, rows = [], 0
+            if batches:
+                yield pa.Table.from_batches(batches, schema).combine_chunks()
+                batches, rows = [], 0
+
+
+def _moments(rows: pa.Table) -> _Ts:
+    return np.asarray(rows["ts"].cast(pa.int64()).to_numpy())
