@@ -91,6 +91,18 @@ class Settings:
         return value
 
     @property
+    def archive_url(self) -> str | None:
+        value = self.values["archive_url"]
+        assert value is None or isinstance(value, str)
+        return value
+
+    @property
+    def source(self) -> str:
+        value = self.values["source"]
+        assert isinstance(value, str)
+        return value
+
+    @property
     def accept_base_url(self) -> bool:
         return self.values["accept_base_url"] is True
 
@@ -140,6 +152,13 @@ def _url(value: object) -> str:
     return url
 
 
+def _source(value: object) -> str:
+    word = str(value).strip().lower()
+    if word not in ("auto", "archive", "rest"):
+        raise ValueError("it is none of auto, archive, rest")
+    return word
+
+
 SETTINGS: Mapping[str, Setting] = {
     setting.name: setting
     for setting in (
@@ -153,6 +172,8 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("min_free", _size, 2 << 30, "bytes that stay free on the disk"),
         Setting("base_url", _url, None, "proxy, mirror or `lake serve` that answers for the venue"),
         Setting("accept_base_url", _flag, False, "the base URL is a mirror of the real venue"),
+        Setting("archive_url", _url, None, "root of a copy of the vendor's archive"),
+        Setting("source", _source, "auto", "where rows come from: auto, archive or rest"),
     )
 }
 

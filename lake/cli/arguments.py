@@ -110,6 +110,11 @@ class Line:
     """Fetch from this URL instead of the venue: a proxy, a mirror, or `lake serve`."""
     accept_base_url: Annotated[bool | None, Parameter(negative="")] = None
     """The base URL is a mirror of the real venue: its rows may join the venue's own."""
+    source: str | None = None
+    """auto (default): archive files for what is old and large, the venue for the rest; or one of
+    archive, rest."""
+    archive_url: str | None = None
+    """Root of a copy of the vendor's archive, instead of the vendor's own."""
     rate_share: float | None = None
     """Share of the venue's rate limit to use, above 0 and at most 1 (default 0.8)."""
     max_workers: int | None = None
@@ -122,6 +127,8 @@ class Line:
             flags={
                 "base_url": self.base_url,
                 "accept_base_url": self.accept_base_url,
+                "source": self.source,
+                "archive_url": self.archive_url,
                 "rate_share": self.rate_share,
                 "max_workers": self.max_workers,
             },

@@ -174,6 +174,7 @@ def run_in_passing(
 def engine(storage: Storage, settings: Settings, listener: Listener | None = None) -> Backfill:
     """The engine with the settings in force."""
     from lake.ingestion import Backfill
+    from lake.sources.archive.binance_tree import Choice
 
     return Backfill(
         storage,
@@ -182,6 +183,8 @@ def engine(storage: Storage, settings: Settings, listener: Listener | None = Non
         rate_share=settings.rate_share,
         max_workers=settings.max_workers,
         min_free=settings.min_free,
+        choice=Choice(settings.source),
+        archive_url=settings.archive_url,
         on_event=listener,
     )
 

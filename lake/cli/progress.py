@@ -22,6 +22,7 @@ from lake.ingestion.events import (
     JobEnded,
     JobStarted,
     Missed,
+    Noticed,
     PageFetched,
     Planned,
     RecordingPlanned,
@@ -84,7 +85,7 @@ class Tally:
                 self._waiting_until = self._clock() + event.seconds
             case BudgetState():
                 self.venue, self.share = str(event.venue), event.share
-            case JobStarted() | JobEnded():
+            case JobStarted() | JobEnded() | Noticed():
                 pass
 
     @property
@@ -156,7 +157,9 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
     def __call__(self, event: Event) -> None:
         self.tally.add(event)
         now = time.monotonic()
-        if isinstance(event, Waiting) and event.seconds >= _WAIT_SHOWN_FROM_S:
+        if isinstance(event, Noticed):
+            print(f"{event.series}: {event.text}", file=self._out, flush=True)
+        elif isinstance(event, Waiting) and event.seconds >= _WAIT_SHOWN_FROM_S:
             self._say(f"waiting: {self.tally.waiting}", now)
         elif isinstance(event, PageFetched) and now - self._last >= self._every_s:
             self._say(self.tally.line(), now)
@@ -203,6 +206,8 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
 
     def __call__(self, event: Event) -> None:
         self.tally.add(event)
+        if self._bar is not None and isinstance(event, Noticed):
+            self._bar.console.print(f"{event.series}: {event.text}", markup=False)
         if self._bar is not None and self._task is not None:
             waiting = self.tally.wait_text()
             self._bar.update(

@@ -48,14 +48,28 @@ def plan_line(made: Plan) -> str:
         span = sum((piece.duration for each in todo for piece in each.pieces), timedelta())
         known = f"{rows_text(made.rows, kind)} and " if made.rows else ""
         return (
-            f"plan: {series}, {known}{span_text(span.total_seconds())} of {noun(kind)}; how "
+            f"plan: {series}, {known}{span_text(span.total_seconds())} of {noun(kind)}"
+            f"{_from_files(made)}; how "
             "many there are, and so how long it takes and how large it is, shows when they come"
         )
     return (
         f"plan: {series}, {_SURE[made.sureness.value]}{rows_text(made.rows, kind)} in "
-        f"{counted(made.requests, 'request')}, about {seconds_text(max(made.seconds, 1.0))} and "
+        f"{_files_and_requests(made)}, about {seconds_text(max(made.seconds, 1.0))} and "
         f"{size_text(made.bytes)}"
     )
+
+
+def _files_and_requests(made: Plan) -> str:
+    """How rows come: ``3 archive files and 12 requests``."""
+    requests = counted(made.requests, "request")
+    if not made.files:
+        return requests
+    files = counted(made.files, "archive file")
+    return f"{files} and {requests}" if made.requests else files
+
+
+def _from_files(made: Plan) -> str:
+    return f" from {counted(made.files, 'archive file')}" if made.files else ""
 
 
 def _nothing_to_do(made: Plan) -> str:
@@ -125,6 +139,7 @@ def print_plan(made: Plan, *, as_json: bool) -> None:
                 "start": each.wanted.start,
                 "end": each.wanted.end,
                 "rows": each.rows if known else None,
+                "files": len(each.files),
                 "requests": each.requests,
                 "bytes": each.bytes if known else None,
                 "seconds": round(each.seconds, 1) if known else None,

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING
 from lake.domain.gaps import GapReason, first_row_text
 from lake.domain.identifiers import DataType, Series
 from lake.domain.jobs import Job, JobState, Lease
-from lake.domain.ranges import subtract
+from lake.domain.ranges import TimeRange, subtract
 from lake.domain.resolve import resolve
 from lake.domain.times import iso
 from lake.errors import InvalidRequest, LakeError, StorageError
+from lake.ingestion.archive_offers import Archives, Wanted
 from lake.ingestion.events import (
     BudgetState,
     Event,
@@ -29,12 +31,20 @@ from lake.ingestion.events import (
     Waiting,
     ignore,
 )
-from lake.ingestion.planner import Planner, Wanted
+from lake.ingestion.planner import Planner
 from lake.ingestion.planning import Plan, Request, SeriesPlan, Unreachable
 from lake.ingestion.recorder import Recorder
 from lake.ingestion.recording import Recording, RecordingPlan, RecordReport, plan_recording
-from lake.ingestion.runner import LEASE_S, ROWS_IN_FLIGHT, Gates, JobRunner, RowGate
+from lake.ingestion.runner import (
+    LEASE_S,
+    ROWS_IN_FLIGHT,
+    BringFirst,
+    Gates,
+    JobRunner,
+    RowGate,
+)
 from lake.ingestion.venues import Venues
+from lake.sources.archive.binance_tree import Choice
 
 if TYPE_CHECKING:
     from lake.storage.lake import Storage
@@ -90,6 +100,8 @@ class Backfill:
         max_workers: int = 8,
         rows_in_flight: int = ROWS_IN_FLIGHT,
         min_free: int = 2 << 30,
+        choice: Choice = Choice.AUTO,
+        archive_url: str | None = None,
         on_event: Listener | None = None,
     ) -> None:
         self._storage = storage
@@ -102,7 +114,15 @@ class Backfill:
             max_workers=max_workers,
             on_wait=lambda venue, why, seconds: self.emit(Waiting(venue, why, seconds)),
         )
-        self.planner = Planner(storage, self.venues)
+        self.archives = Archives(
+            storage,
+            choice=choice,
+            url=archive_url,
+            is_stand_in=base_url is not None,
+            origin=_archive_origin(archive_url, self.venues),
+            min_free=min_free,
+        )
+        self.planner = Planner(storage, self.venues, self.archives)
         self._gates = Gates(
             asyncio.Semaphore(max_workers), RowGate(rows_in_flight), min_free=min_free
         )
@@ -118,6 +138,7 @@ class Backfill:
 
     async def close(self) -> None:
         """Closes the venue connections."""
+        await self.archives.close()
         await self.venues.close()
 
     def stop(self) -> None:
@@ -252,7 +273,7 @@ class Backfill:
                 self.origin,
                 accept_origin=self.venues.accept_base_url,
                 way_out=MIRROR,
-                variant=source.variant(each.series) if source else None,
+                variant=each.variant or (source.variant(each.series) if source else None),
             )
             catalog.note_wanted(each.series, each.wanted)
             if each.first_available is not None and not self.venues.is_mirror:
@@ -332,12 +353,30 @@ class Backfill:
             emit=self.emit,
         )
         try:
-            ended = await runner.run(each.pieces)
+            ended = await runner.run(each.pieces, self._first(each, lease))
         except asyncio.CancelledError:
             self._abandon(lease)
             raise
         self.emit(ended)
         return ended
+
+    def _first(self, each: SeriesPlan, lease: Lease) -> BringFirst | None:
+        """Brings the files of *each* before the venue is asked; None where there are none."""
+        if not each.files:
+            return None
+
+        async def bring(must_stop: Callable[[], bool]) -> tuple[int, Sequence[TimeRange]]:
+            source = await self.venues.source(each.series.venue)
+            return await self.archives.bring(
+                each,
+                lease,
+                now=await source.server_time(),
+                gates=self._gates,
+                emit=self.emit,
+                must_stop=must_stop,
+            )
+
+        return bring
 
     def emit(self, event: Event) -> None:
         """Tells the listener; a page also tells how much of the venue's budget is used."""
@@ -347,3 +386,8 @@ class Backfill:
             if source is not None:
                 self._listener(BudgetState(event.series.venue, source.budget_share))
         self._listener(event)
+
+
+def _archive_origin(url: str | None, venues: Venues) -> str:
+    """What marks rows of an archive at *url*: as for a base URL, only a mirror is the vendor."""
+    return "venue" if url is None or venues.accept_base_url else "base-url"

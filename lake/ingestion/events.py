@@ -87,6 +87,14 @@ class BudgetState:
 
 
 @dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something that whoever watches should know, and that ended nothing."""
+
+    series: Series
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     """A job reached a final state; ``rows`` are those it added or changed in this run."""
 
@@ -106,6 +114,7 @@ Event = (
     | Stored
     | Waiting
     | BudgetState
+    | Noticed
     | JobEnded
 )
 Listener = Callable[[Event], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections import Counter
@@ -70,6 +71,11 @@ class ImportRun:
     now: datetime
     scratch: Path
     ledger: Ledger
+    origin: str = "venue"
+    is_again: bool = False
+    """Files that were taken in before are read again."""
+    lease: Lease | None = None
+    """Of the job that wanted the files; None: each series gets a job of its own."""
     outcomes: dict[Path, list[FileOutcome]] = field(default_factory=dict)
     skipped: dict[Path, str] = field(default_factory=dict)
     ended: list[JobEnded] = field(default_factory=list)
@@ -120,7 +126,7 @@ class ImportRun:
         try:
             if catalog.instrument(series.instrument_id) is None:
                 catalog.upsert_instruments([files[0].instrument])
-            catalog.ensure_series(series, files[0].reader.tag.origin, variant=variant)
+            catalog.ensure_series(series, self.origin, variant=variant)
         except InvalidRequest as error:
             for file in files:
                 self._refused(file, str(error))
@@ -148,7 +154,7 @@ class ImportRun:
 
     def _is_taken_in(self, file: ArchiveFile) -> bool:
         """Whether this very file was stored before; it is not read again then."""
-        known = self.ledger.taken_in(file)
+        known = None if self.is_again else self.ledger.taken_in(file)
         if known is not None:
             outcome = FileOutcome(
                 file.path,
@@ -256,12 +262,12 @@ class ImportRun:
         change = PartitionCommit(
             partition=partition,
             rows=rows,
-            tag=pieces[0].file.reader.tag,
+            tag=dataclasses.replace(pieces[0].file.reader.tag, origin=self.origin),
             claims=tuple(claim for lot in lots for claim in lot.claims),
             replace=replace,
             rejected=tuple(row for lot in lots for row in lot.rejected),
             notes=tuple(note for lot in lots for note in lot.notes),
-            progress=min(1.0, done / len(files)),
+            progress=min(1.0, done / len(files)) if self.lease is None else None,
             confirmed_at=self.now,
         )
         result = self.storage.commit(change, job.lease)
@@ -278,6 +284,8 @@ class ImportRun:
         files: Sequence[ArchiveFile],
         *more: TimeRange,
     ) -> _SeriesJob:
+        if self.lease is not None:
+            return _SeriesJob(self.lease.job_id, self.lease)
         windows = [file.promise for file in files if file.promise is not None]
         windows += [*more, *(piece.lot.window for piece in pieces)]
         hull = TimeRange(min(each.start for each in windows), max(each.end for each in windows))
@@ -288,7 +296,7 @@ class ImportRun:
         return _SeriesJob(job.job_id, lease)
 
     def _end(self, series: Series, state: JobState, error: str | None) -> None:
-        if self.job is None:
+        if self.job is None or self.lease is not None:
             return
         self.storage.jobs.finish(self.job.lease, state, error)
         self.ended.append(JobEnded(series, self.job.job_id, state, self.job.rows, error))

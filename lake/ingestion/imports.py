@@ -7,14 +7,14 @@ file that was taken in already is not even read. It does not know any file forma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lake.domain.identifiers import DataType, Venue
+from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.ingestion.import_ledger import Ledger
-from lake.ingestion.import_paths import find
+from lake.ingestion.import_paths import Found, find
 from lake.ingestion.import_report import (
     Fetched,
     FileOutcome,
@@ -27,6 +27,7 @@ from lake.ingestion.scratch import scratch_folder
 from lake.sources.archive import Hints
 
 if TYPE_CHECKING:
+    from lake.domain.jobs import Lease
     from lake.domain.timeframe import TimeFrame
     from lake.storage.lake import Storage
 
@@ -36,6 +37,7 @@ __all__ = [
     "FileState",
     "ImportEvent",
     "ImportReport",
+    "import_fetched",
     "import_files",
 ]
 
@@ -51,7 +53,6 @@ def import_files(
     timezone: str | None = None,
     on_event: Callable[[ImportEvent], None] | None = None,
     now: datetime | None = None,
-    fetched: Mapping[Path, Fetched] | None = None,
 ) -> ImportReport:
     """Store the rows of vendors' files; a damaged or unclear file is refused, the others go in.
 
@@ -65,21 +66,56 @@ def import_files(
         timezone: Of times without a zone, where the format has such.
         on_event: Told of every file when it is done, and of every partition stored.
         now: The present (naive UTC); the clock's by default.
-        fetched: Where files among *paths* were downloaded.
 
     Raises:
         InvalidRequest: There is no such path, or no archive in the folders.
         StorageError: The lake cannot be written. What was stored stays; the same call goes on.
     """
     found = find(paths)
+    hints = Hints(venue, instrument, data_type, timeframe, timezone)
     with scratch_folder(storage.root) as scratch:
         present = now or datetime.now(UTC).replace(tzinfo=None)
         run = ImportRun(
             storage,
-            Hints(venue, instrument, data_type, timeframe, timezone),
+            hints,
             on_event or (lambda event: None),
             present,
             scratch,
-            Ledger(storage, fetched or {}, present),
+            Ledger(storage, {}, present),
         )
         return run.all(found)
+
+
+def import_fetched(
+    storage: Storage,
+    path: Path,
+    fetched: Fetched,
+    *,
+    series: Series,
+    instrument: Instrument,
+    lease: Lease,
+    origin: str,
+    is_again: bool = False,
+    on_event: Callable[[ImportEvent], None],
+) -> Sequence[FileOutcome]:
+    """Store a file of *series* that was downloaded, for the job of *lease*.
+
+    Raises:
+        LeaseLost: Another worker has the job now.
+        StorageError: The lake cannot be written.
+    """
+    hints = Hints(series.venue, instrument.symbol, series.data_type, series.timeframe)
+    with scratch_folder(storage.root) as scratch:
+        present = datetime.now(UTC).replace(tzinfo=None)
+        run = ImportRun(
+            storage,
+            hints,
+            on_event,
+            present,
+            scratch,
+            Ledger(storage, {path: fetched}, present),
+            origin=origin,
+            lease=lease,
+            is_again=is_again,
+        )
+        return run.all([Found(path, is_named=True)]).files

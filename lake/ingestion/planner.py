@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from lake.domain.ranges import TimeRange, intersect, range_or_none, union
 from lake.domain.resolve import resolve
 from lake.domain.times import EPOCH, iso
 from lake.errors import InvalidRequest
+from lake.ingestion.archive_offers import Archives, Wanted
 from lake.ingestion.estimates import Sureness, count_rows, size_of
 from lake.ingestion.planning import (
     Known,
@@ -27,6 +28,7 @@ from lake.ingestion.planning import (
     slots,
 )
 from lake.ingestion.venues import Venues
+from lake.sources.archive.binance_tree import Choice
 
 if TYPE_CHECKING:
     from lake.sources.ccxt_source import CcxtSource
@@ -40,20 +42,12 @@ _WORTH_COUNTING = 50
 _REFETCH_LASTS = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A range of one series, with the instrument as its venue knows it."""
-
-    instrument: Instrument
-    series: Series
-    range: TimeRange
-
-
 class Planner:
     """Plans for one lake and the venues of a run."""
 
-    def __init__(self, storage: Storage, venues: Venues) -> None:
+    def __init__(self, storage: Storage, venues: Venues, archives: Archives) -> None:
         self._storage = storage
+        self._archives = archives
         self._venues = venues
 
     async def plan(self, request: Request) -> Plan:
@@ -138,21 +132,23 @@ class Planner:
         job_id = await asyncio.to_thread(self._refetch_job, series, wanted) if refetch else None
         covered_by = (job_id or "") if refetch else None
         pieces, excluded = outline(series, wanted, known, covered_by=covered_by)
+        offer = await asyncio.to_thread(self._archives.offer, each, pieces, now)
+        pieces = list(offer.pieces)
         work = sum(slots(series, piece) for piece in pieces)
         measure = partial(
             size_of,
             source,
             self._storage.catalog,
             series,
-            pieces,
+            offer.asked,
             max_workers=self._venues.max_workers,
         )
         size = await asyncio.to_thread(measure)
         is_vague = size.sureness is Sureness.UNKNOWN or (
             size.sureness is Sureness.ESTIMATE and size.requests > _WORTH_COUNTING
         )
-        if is_vague and may_count and len(pieces) <= _MOST_COUNTED:
-            rows = await count_rows(source, instrument, series, pieces)
+        if is_vague and may_count and len(offer.asked) <= _MOST_COUNTED:
+            rows = await count_rows(source, instrument, series, offer.asked)
             size = await asyncio.to_thread(measure, counted=rows)
         return SeriesPlan(
             series,
@@ -160,14 +156,17 @@ class Planner:
             wanted,
             tuple(pieces),
             tuple(excluded),
-            rows=size.rows,
+            rows=size.rows + offer.rows,
             requests=size.requests,
-            bytes=size.bytes,
-            seconds=size.seconds,
-            sureness=size.sureness,
+            bytes=size.bytes + offer.bytes,
+            seconds=size.seconds + offer.seconds,
+            sureness=offer.sureness or size.sureness,
             slots=work,
             refetch=refetch,
             first_available=known.first_available,
+            files=offer.files,
+            variant=offer.variant,
+            asks_venue=self._archives.choice is not Choice.ARCHIVE,
         )
 
     async def _with_first(

@@ -15,6 +15,7 @@ from lake.domain.rows import DERIVED
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import iso
 from lake.ingestion.estimates import Sureness
+from lake.sources.archive.binance_tree import RemoteFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class SeriesPlan:
 
     ``slots`` measures the work: candles, or seconds of time for types without a grid. How well
     the size is known says ``sureness``; where that is not at all, ``rows`` and ``bytes`` are 0.
+    ``files`` of the venue's archive come first; what they do not give of ``pieces`` is asked of the
+    venue, unless ``asks_venue`` is false.
     """
 
     series: Series
@@ -60,6 +63,9 @@ class SeriesPlan:
     refetch: bool = False
     first_available: datetime | None = None
     sureness: Sureness = Sureness.EXACT
+    files: tuple[RemoteFile, ...] = ()
+    variant: str | None = None
+    asks_venue: bool = True
 
     @property
     def is_size_known(self) -> bool:
@@ -101,6 +107,11 @@ class Plan:
     @property
     def seconds(self) -> float:
         return sum(each.seconds for each in self.series)
+
+    @property
+    def files(self) -> int:
+        """How many files of archives are downloaded first."""
+        return sum(len(each.files) for each in self.series)
 
     @property
     def sureness(self) -> Sureness:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,6 +47,10 @@ STREAMED_ROWS = 500_000
 MOST_STREAMED_ROWS = 2_000_000
 # Where a venue is slow, a kill costs no more than what came in this time.
 STREAMED_S = 60.0
+
+
+BringFirst = Callable[[Callable[[], bool]], Awaitable[tuple[int, Sequence[TimeRange]]]]
+"""Brings rows, given what says whether to stop: how many, and the ranges that are left."""
 
 
 class Stopped(Exception):
@@ -117,8 +121,10 @@ class JobRunner:
         self._slots_done = 0
         self._slots_total = 1
 
-    async def run(self, pieces: Sequence[TimeRange]) -> JobEnded:
+    async def run(self, pieces: Sequence[TimeRange], before: BringFirst | None = None) -> JobEnded:
         """Brings *pieces* into the lake; the job is in a final state afterwards.
+
+        *before* brings some of them from elsewhere first, and says what is left.
 
         Raises:
             asyncio.CancelledError: The task was cancelled. What was committed stays; the
@@ -130,12 +136,23 @@ class JobRunner:
         self._emit(JobStarted(self._series, self._job.job_id, self._job.attempts))
         helpers = [asyncio.create_task(self._keep_lease()), asyncio.create_task(self._hurry())]
         try:
-            await self._fetch_all(pieces)
+            left = pieces if before is None else await self._brought(before)
+            await self._fetch_all(left)
         finally:
             for each in helpers:
                 each.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
         return await self._end(pieces)
+
+    async def _brought(self, before: BringFirst) -> Sequence[TimeRange]:
+        try:
+            rows, left = await before(self._must_stop)
+        except LakeError as error:
+            self._failure = error
+            return ()
+        self._rows += rows
+        self._slots_done = self._slots_total - sum(slots(self._series, each) for each in left)
+        return left
 
     async def _fetch_all(self, pieces: Sequence[TimeRange]) -> None:
         by_partition: dict[Partition, list[TimeRange]] = {}

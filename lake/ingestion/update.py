@@ -15,9 +15,9 @@ from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, subtract
 from lake.domain.rows import DERIVED
 from lake.errors import InvalidRequest, SourceError
+from lake.ingestion.archive_offers import Wanted
 from lake.ingestion.backfill import Backfill, Report
 from lake.ingestion.events import Planned
-from lake.ingestion.planner import Wanted
 from lake.ingestion.planning import Plan, SeriesPlan, Unreachable
 
 if TYPE_CHECKING:

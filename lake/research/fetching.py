@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from lake.storage.lake import Storage
     from lake.store.missing import Window
 
-_SETTINGS = ("base_url", "accept_base_url", "rate_share", "max_workers")
+_SETTINGS = (
+    "base_url",
+    "accept_base_url",
+    "rate_share",
+    "max_workers",
+    "source",
+    "archive_url",
+)
 _OPTIONS = ("venue", "data_type", "refetch", *_SETTINGS)
 StopWith = Callable[[Callable[[], None]], None]
 
@@ -98,6 +105,7 @@ async def _planned(engine: Backfill, asked: Sequence[Request]) -> Plan:
 
 def _engine(storage: Storage, options: Mapping[str, Any]) -> Backfill:
     from lake.ingestion import Backfill
+    from lake.sources.archive.binance_tree import Choice
 
     flags = {name: options.get(name) for name in _SETTINGS}
     settings = load(storage.root, environment=os.environ, flags=flags)
@@ -108,6 +116,8 @@ def _engine(storage: Storage, options: Mapping[str, Any]) -> Backfill:
         rate_share=settings.rate_share,
         max_workers=settings.max_workers,
         min_free=settings.min_free,
+        choice=Choice(settings.source),
+        archive_url=settings.archive_url,
     )
 
 

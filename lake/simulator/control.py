@@ -9,6 +9,7 @@ from typing import Any
 from lake.domain.ranges import TimeRange
 from lake.domain.times import parse_moment
 from lake.errors import InvalidRequest
+from lake.simulator.archive_tree import ArchiveBehaviour
 from lake.simulator.exchange import Behaviour, Exchange
 from lake.simulator.faults import FAULTS, FaultPlan, Planned
 
@@ -34,6 +35,8 @@ def control(exchange: Exchange, name: str, body: Body) -> Body:
     ``outages``       ``{"ranges": [{"start": ..., "end": ...}]}``: 503 while the clock is there
     ``stranger``      ``{"weight_per_minute": 3000, "api": "spot"}``: others use weight too
     ``limits``        ``{"enforced": true, "api": "spot", "limit": 6000}``
+    ``archive``       ``{"missing": [...], "revised": [...], "corrupted": [...],
+                      "unproven": [...]}``: names of files below ``/archive/data/``
     ``refresh``       read the lake again
     ``reset``         no faults, lag, corrections, outages or stranger; counters at 0
     ================  ==========================================================================
@@ -124,6 +127,13 @@ def _limits(exchange: Exchange, body: Body) -> Body:
     return {}
 
 
+def _archive(exchange: Exchange, body: Body) -> Body:
+    exchange.archive.behaviour = ArchiveBehaviour(
+        **{name: set(names) for name, names in body.items()}
+    )
+    return {}
+
+
 def _refresh(exchange: Exchange, body: Body) -> Body:
     exchange.shelf.refresh()
     return {"symbols": {api: sorted(listed) for api, listed in exchange.shelf.listings.items()}}
@@ -132,6 +142,7 @@ def _refresh(exchange: Exchange, body: Body) -> Body:
 def _reset(exchange: Exchange, body: Body) -> Body:
     exchange.faults = FaultPlan()
     exchange.behaviour = Behaviour()
+    exchange.archive.behaviour = ArchiveBehaviour()
     exchange.requests.clear()
     exchange.counts.clear()
     exchange.candles = 0
@@ -152,6 +163,7 @@ _ACTIONS: dict[str, Callable[[Exchange, Body], Body]] = {
     "outages": _outages,
     "stranger": _stranger,
     "limits": _limits,
+    "archive": _archive,
     "refresh": _refresh,
     "reset": _reset,
 }

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from lake.domain.ranges import TimeRange
 from lake.domain.times import from_us, iso
+from lake.simulator.archive_tree import ArchiveTree
 from lake.simulator.book import Listing, View
 from lake.simulator.clock import Clock
 from lake.simulator.endpoints import Endpoints
@@ -83,6 +84,7 @@ class Exchange:
         self.clock = clock
         self.faults = faults
         self.behaviour = Behaviour()
+        self.archive = ArchiveTree(shelf, clock)
         self.weights = {
             api.name: WeightLimit(api.weight_per_minute, enforced=limits) for api in APIS
         }
@@ -108,12 +110,19 @@ class Exchange:
             if api.name != "spot" or name not in _FUTURES_ONLY
         }
 
+    def file(self, path: str, headers: Mapping[str, str]) -> Answer:
+        """The answer to a GET of a file of the archive, faults included."""
+        return self._spoiled(self.archive.answer(path, headers), path, headers.get("Range", ""))
+
     def answer(self, path: str, query: Query, query_text: str, *, key: str = "") -> Answer:
         """The answer to a GET of *path*, faults and weights included; *key* is the client's."""
         now_ms = self.clock.now_us() // 1_000
         if key and path.endswith("historicalTrades"):
             query = query | {_KEY: key}
-        answer = self._honest(path, query, now_ms)
+        return self._spoiled(self._honest(path, query, now_ms), path, query_text)
+
+    def _spoiled(self, answer: Answer, path: str, query_text: str) -> Answer:
+        now_ms = self.clock.now_us() // 1_000
         if not self.faults.is_idle:
             answer = self.faults.apply(answer, path=path, query=query_text, now_ms=now_ms)
         self.counts[path] = self.counts.get(path, 0) + 1

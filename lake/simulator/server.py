@@ -21,6 +21,7 @@ import msgspec
 from aiohttp import web
 
 from lake.errors import InvalidRequest, LakeError
+from lake.simulator.archive_tree import PREFIX as ARCHIVE
 from lake.simulator.clock import Clock
 from lake.simulator.control import PREFIX, control
 from lake.simulator.exchange import Exchange
@@ -143,8 +144,11 @@ def _handler(
             return await _controlled(exchange, request)
         if request.method != "GET":
             return web.Response(status=405)
-        key = request.headers.get("X-MBX-APIKEY", "")
-        answer = exchange.answer(path, dict(request.query), request.query_string, key=key)
+        if path.startswith(ARCHIVE):
+            answer = await asyncio.to_thread(exchange.file, path, request.headers)
+        else:
+            key = request.headers.get("X-MBX-APIKEY", "")
+            answer = exchange.answer(path, dict(request.query), request.query_string, key=key)
         headers = {"Date": date(), "Content-Type": answer.content_type}
         headers.update(answer.headers)
         if answer.delivery is Delivery.WHOLE:

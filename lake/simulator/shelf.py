@@ -50,11 +50,12 @@ class Shelf:
     The lake is read as it is; :meth:`refresh` looks again.
 
     Attributes:
+        storage: The lake.
         listings: By API (``spot, usdm, coinm``) and native symbol.
     """
 
     def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+        self.storage = storage
         self._texts: Cache[Sheet] = Cache(TEXT_CACHE_BYTES, lambda text: text.size_bytes)
         self._tables: Cache[pa.Table] = Cache(TABLE_CACHE_BYTES, lambda table: table.nbytes)
         self._trades = Caches(
@@ -72,7 +73,7 @@ class Shelf:
         self._trades.texts.clear()
         self._trades.columns.clear()
         self._batches.clear()
-        catalog = self._storage.catalog
+        catalog = self.storage.catalog
         listings: dict[str, dict[str, Listing]] = {api: {} for api in _APIS.values()}
         found = [info.series for info in catalog.series()]
         # Where two venues have the same symbol, Binance's own comes first and stays.
@@ -112,11 +113,11 @@ class Shelf:
             listing.funding = FundingLog(instrument.native_id, load, says_mark=linear)
 
     def _groups(self, series: Series, id_column: str) -> Groups:
-        return groups_of(self._storage, series, id_column=id_column)
+        return groups_of(self.storage, series, id_column=id_column)
 
     def _all_rows(self, series: Series) -> pa.Table:
         """Every row of a series that is small: hourly funding is 8,760 rows a year."""
-        infos = self._storage.catalog.partitions(series)
+        infos = self.storage.catalog.partitions(series)
         tables = [self._table(info.partition) for info in infos if info.rows]
         return pa.concat_tables(tables).sort_by("ts")
 
@@ -153,7 +154,7 @@ class Shelf:
         return self._texts.get((chunk.partition.path, chunk.first_ms), make)
 
     def _table(self, partition: Partition) -> pa.Table:
-        table = self._storage.read_partition(partition)
+        table = self.storage.read_partition(partition)
         if table is None:
             raise StorageError(
                 f"{partition.path} was taken out of the lake while it is served. "
@@ -164,7 +165,7 @@ class Shelf:
     def _closes_ms(self, series: Series) -> dict[int, int]:
         """Candles that closed early, as the lake's notes say, with that moment."""
         closes = {}
-        for note in self._storage.catalog.notes(series):
+        for note in self.storage.catalog.notes(series):
             if note.kind == "early_close" and (moment := _ISO.search(note.text)):
                 closed = to_us(utc(datetime.fromisoformat(moment[0])))
                 closes[to_us(note.ts) // 1_000] = closed // 1_000

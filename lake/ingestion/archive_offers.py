@@ -1,0 +1,218 @@
+"""What of a plan is taken from a vendor's archive, and how it is brought. Knows no planning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from lake.domain.identifiers import DataType, Instrument, Series
+from lake.domain.jobs import Lease
+from lake.domain.ranges import TimeRange, intersect, subtract
+from lake.errors import InvalidRequest, SourceError
+from lake.ingestion.archive_pass import ArchivePass
+from lake.ingestion.estimates import Sureness
+from lake.ingestion.events import Listener
+from lake.sources.archive.binance_tree import (
+    DEFAULT_URL,
+    Choice,
+    RemoteFile,
+    choose,
+    is_offered,
+    variant_of,
+)
+from lake.sources.archive.download import Downloader
+
+if TYPE_CHECKING:
+    from lake.ingestion.planning import SeriesPlan
+    from lake.ingestion.runner import Gates
+    from lake.storage.lake import Storage
+
+# Below the lake, so that a killed download goes on; a dot hides it from readers of files.
+DOWNLOADS = ".downloads"
+# For a plan: a month of minutes is 44,640 rows of 40 bytes and comes in a second or two.
+_BYTES_A_CANDLE, _SECONDS_A_FILE = 40, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A range of one series, with the instrument as its venue knows it."""
+
+    instrument: Instrument
+    series: Series
+    range: TimeRange
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a plan takes from an archive.
+
+    Attributes:
+        pieces: All that is to be brought.
+        asked: What of it is asked of the venue.
+        files: What is downloaded for the rest.
+        rows: Candles in those files that are wanted; 0 where nobody knows.
+        sureness: How well the rows are known, where files make a difference.
+    """
+
+    pieces: Sequence[TimeRange]
+    asked: Sequence[TimeRange]
+    files: tuple[RemoteFile, ...] = ()
+    rows: int = 0
+    sureness: Sureness | None = None
+    variant: str | None = None
+
+    @property
+    def bytes(self) -> int:
+        return self.rows * _BYTES_A_CANDLE
+
+    @property
+    def seconds(self) -> float:
+        return len(self.files) * _SECONDS_A_FILE
+
+
+class Archives:
+    """The vendors' archives of one run.
+
+    Args:
+        storage: The lake.
+        choice: Where rows are taken from.
+        url: The tree's root; None: the vendor's own.
+        is_stand_in: Whether another address answers for the venues: then the vendor's own
+            archive would mix other rows in, and only a *url* of its own is used.
+        origin: What marks rows that come from *url*.
+        min_free: Bytes that stay free on the disk.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        choice: Choice,
+        url: str | None,
+        is_stand_in: bool,
+        origin: str,
+        min_free: int,
+    ) -> None:
+        self._storage = storage
+        self.choice = choice
+        self._is_stand_in = is_stand_in and url is None
+        self._origin = origin
+        self.downloader = Downloader(
+            url or DEFAULT_URL, storage.root / DOWNLOADS, min_free=min_free
+        )
+
+    async def close(self) -> None:
+        """Release the connections."""
+        await self.downloader.close()
+
+    def offer(self, each: Wanted, pieces: Sequence[TimeRange], now: datetime) -> Offer:
+        """What of *pieces* comes from files.
+
+        Raises:
+            InvalidRequest: Only archives are wanted, and there is none for this.
+        """
+        series = each.series
+        if self.choice is Choice.REST or not pieces:
+            return Offer(pieces, pieces)
+        is_only = self.choice is Choice.ARCHIVE
+        if self._is_stand_in or not is_offered(series):
+            if is_only:
+                raise InvalidRequest(_no_archive(series, is_stand_in=self._is_stand_in))
+            return Offer(pieces, pieces)
+        info = self._storage.catalog.series_info(series)
+        held = None if info is None else info.variant
+        variant = variant_of(series, held) if is_only or _is_mixable(series, held) else None
+        if series.data_type is DataType.TRADES and variant is None:
+            return Offer(pieces, pieces)
+        files = choose(
+            series,
+            each.instrument.native_id,
+            pieces,
+            now=now,
+            variant=variant,
+            only_worthwhile=not is_only,
+        )
+        if not files:
+            if is_only:
+                raise InvalidRequest(
+                    f"{series} of {each.range} was asked for, but {series.venue}'s archive has no "
+                    "file of that range yet: days come the next day, months in the next one. "
+                    "Fetch it from the venue: --source rest."
+                )
+            return Offer(pieces, pieces)
+        promised = [file.promise for file in files]
+        wanted = intersect(list(pieces), promised)
+        grid = series.grid
+        return Offer(
+            pieces=wanted if is_only else pieces,
+            asked=[] if is_only else subtract(list(pieces), promised),
+            files=tuple(files),
+            rows=0 if grid is None else sum(grid.count(piece) for piece in wanted),
+            sureness=Sureness.UNKNOWN if grid is None else Sureness.AT_MOST,
+            variant=variant,
+        )
+
+    async def bring(
+        self,
+        plan: SeriesPlan,
+        lease: Lease,
+        *,
+        now: datetime,
+        gates: Gates,
+        emit: Listener,
+        must_stop: Callable[[], bool],
+    ) -> tuple[int, Sequence[TimeRange]]:
+        """Bring the files of *plan*: how many rows came, and what is left to be asked.
+
+        Raises:
+            SourceError: Only archives are wanted, and some file could not be had or used.
+            StorageError: The disk is full, or SQLite failed.
+        """
+        bringing = ArchivePass(
+            self._storage,
+            self.downloader,
+            plan.series,
+            plan.instrument,
+            lease,
+            gates,
+            emit,
+            must_stop,
+            now,
+            origin=self._origin,
+            variant=plan.variant,
+            is_again=plan.refetch,
+        )
+        await bringing.bring(plan.files, plan.pieces)
+        if not plan.asks_venue:
+            if bringing.problems:
+                raise SourceError(
+                    f"{len(bringing.problems):,} of {len(plan.files):,} archive files could not be "
+                    f"used: {bringing.problems[0]}",
+                    retryable=False,
+                )
+            return bringing.rows, ()
+        covered = [row for row in self._storage.catalog.coverage(plan.series) if row.promises]
+        if plan.refetch:
+            covered = [row for row in covered if row.job_id == lease.job_id]
+        return bringing.rows, subtract(list(plan.pieces), [row.range for row in covered])
+
+
+def _is_mixable(series: Series, held: str | None) -> bool:
+    """Whether what REST gives of *series* and what its archives give is the same kind."""
+    return series.data_type is not DataType.TRADES or held in (None, "aggregate/venue")
+
+
+def _no_archive(series: Series, *, is_stand_in: bool) -> str:
+    if is_stand_in:
+        return (
+            "Only archives were asked for (--source archive), but another address answers for "
+            f"{series.venue}: the vendor's own files would mix other rows in. Name the archive "
+            "that goes with it: --archive-url URL."
+        )
+    return (
+        f"Only archives were asked for (--source archive), but none that can be downloaded has "
+        f"{series}. Those of BINANCE, BINANCEUSDM and BINANCECOINM can be; files of others come "
+        "in with `lake import`. Leave --source out to ask the venue."
+    )

@@ -1,0 +1,193 @@
+"""Brings files of a vendor's archive into one series, under the job that wanted them.
+
+Months come first; a month that the vendor does not have is asked for by its days. What no file
+gives is left to whoever asked. Which files there are to be, `lake.sources.archive` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lake.domain.identifiers import DataType, Instrument, Series
+from lake.domain.ranges import TimeRange, intersect
+from lake.errors import SourceError
+from lake.ingestion.events import Listener, Noticed, PageFetched, Stored
+from lake.ingestion.import_report import Fetched, FileOutcome, FileState
+from lake.ingestion.imports import import_fetched
+from lake.ingestion.planning import slots
+from lake.sources.archive.binance_tree import RemoteFile, days_instead
+from lake.sources.archive.download import Downloaded, Downloader, remove
+from lake.storage.archive_files import ArchiveState, KnownFile
+
+if TYPE_CHECKING:
+    from lake.domain.jobs import Lease
+    from lake.ingestion.runner import Gates
+    from lake.storage.lake import Storage
+
+# Downloaded while the file before is stored: more would only fill the disk.
+_AHEAD = 3
+# A file that is not there soon after its time may still come; of old ones that is a fact.
+_SOON = timedelta(days=45)
+_ABSENT_LASTS_SOON, _ABSENT_LASTS = timedelta(hours=12), timedelta(days=30)
+# What a file may hold in memory while it is stored, in rows: trades and the like take all there is.
+_ALL_ROWS = 1 << 62
+
+
+@dataclass(slots=True)
+class ArchivePass:
+    """One series, one job.
+
+    Attributes:
+        now: The venue's time.
+        origin: What marks the rows: ``venue``, unless another address answers for it.
+        variant: The kind of trades that the series holds.
+        is_again: Files that were taken in before are read again.
+        must_stop: Asked between files.
+        problems: Why files could not be had or used; the range of such a file is left.
+    """
+
+    storage: Storage
+    downloader: Downloader
+    series: Series
+    instrument: Instrument
+    lease: Lease
+    gates: Gates
+    emit: Listener
+    must_stop: Callable[[], bool]
+    now: datetime
+    origin: str = "venue"
+    variant: str | None = None
+    is_again: bool = False
+    rows: int = 0
+    problems: list[str] = field(default_factory=list)
+    _known: dict[str, KnownFile] = field(default_factory=dict)
+
+    async def bring(self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]) -> None:
+        """Download and store *files*, in order; *pieces* are what is missing.
+
+        Raises:
+            LeaseLost: Another worker has the job now.
+            StorageError: The disk is full, or SQLite failed.
+        """
+        self._known = await asyncio.to_thread(self.storage.archives.of, self.series)
+        waiting = deque(self._expanded(files, pieces))
+        under_way: deque[tuple[RemoteFile, asyncio.Task[Downloaded | None]]] = deque()
+        try:
+            while (waiting or under_way) and not self.must_stop():
+                while waiting and len(under_way) < _AHEAD:
+                    file = waiting.popleft()
+                    fetching = asyncio.create_task(self.downloader.fetch(file.path))
+                    under_way.append((file, fetching))
+                file, fetching = under_way.popleft()
+                try:
+                    found = await fetching
+                except SourceError as error:
+                    self._give_up(str(error))
+                    if error.retryable:
+                        # The tree cannot be reached: the other files fare no better.
+                        break
+                    continue
+                if found is None:
+                    await self._absent(file)
+                    waiting.extendleft(reversed(self._days(file, pieces)))
+                else:
+                    await self._store(file, found, pieces)
+        finally:
+            for _, fetching in under_way:
+                fetching.cancel()
+            await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
+
+    def _expanded(
+        self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]
+    ) -> list[RemoteFile]:
+        """*files* without those known not to be there; days stand in for such months."""
+        found: list[RemoteFile] = []
+        for file in files:
+            if self._is_absent(file):
+                found += [day for day in self._days(file, pieces) if not self._is_absent(day)]
+            else:
+                found.append(file)
+        return found
+
+    def _days(self, file: RemoteFile, pieces: Sequence[TimeRange]) -> list[RemoteFile]:
+        if not file.is_month:
+            return []
+        return days_instead(
+            self.series,
+            self.instrument.native_id,
+            file,
+            pieces,
+            now=self.now,
+            variant=self.variant,
+        )
+
+    def _is_absent(self, file: RemoteFile) -> bool:
+        known = self._known.get(file.name)
+        if known is None or known.state is not ArchiveState.ABSENT:
+            return False
+        is_old = known.checked_at > file.promise.end + _SOON
+        lasts = _ABSENT_LASTS if is_old else _ABSENT_LASTS_SOON
+        return self.storage.clock() < known.checked_at + lasts
+
+    async def _absent(self, file: RemoteFile) -> None:
+        known = KnownFile(
+            name=file.name,
+            state=ArchiveState.ABSENT,
+            checked_at=self.storage.clock(),
+            url=self.downloader.url(file.path),
+            window=file.promise,
+            promises=True,
+        )
+        self._known[file.name] = known
+        await asyncio.to_thread(self.storage.archives.record, self.series, known)
+
+    async def _store(
+        self, file: RemoteFile, found: Downloaded, pieces: Sequence[TimeRange]
+    ) -> None:
+        """Take one file in; it is removed from the disk when its rows are in the lake."""
+        wanted = intersect(list(pieces), [file.promise])
+        work = sum(slots(self.series, each) for each in wanted)
+        is_candles = self.series.data_type is DataType.OHLCV
+        room = slots(self.series, file.promise) if is_candles else _ALL_ROWS
+        commits: list[Stored] = []
+        async with self.gates.rows.hold(room):
+            outcomes = await asyncio.to_thread(self._take_in, found, commits)
+        for commit in commits:
+            self.emit(commit)
+        for outcome in outcomes:
+            if outcome.state is FileState.REFUSED:
+                self._give_up(" ".join(outcome.reason.split()))
+        stored = sum(each.rows for each in outcomes if each.state is FileState.STORED)
+        self.rows += stored
+        self.emit(
+            PageFetched(
+                self.series,
+                rows=stored,
+                slots=work,
+                requests=1,
+                rejected=sum(each.rejected for each in outcomes),
+            )
+        )
+        await asyncio.to_thread(remove, found)
+
+    def _take_in(self, found: Downloaded, commits: list[Stored]) -> Sequence[FileOutcome]:
+        return import_fetched(
+            self.storage,
+            found.path,
+            Fetched(found.url, found.etag),
+            series=self.series,
+            instrument=self.instrument,
+            lease=self.lease,
+            origin=self.origin,
+            is_again=self.is_again,
+            on_event=lambda event: commits.append(event) if isinstance(event, Stored) else None,
+        )
+
+    def _give_up(self, why: str) -> None:
+        self.problems.append(why)
+        self.emit(Noticed(self.series, why))

@@ -1,0 +1,302 @@
+"""Downloads files of a vendor's archive: resumed where they broke off, verified, each once.
+
+A file that is not there is an answer, not an error. It knows no tree and no formats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import aiohttp
+import certifi
+
+from lake.errors import SourceError, StorageError
+from lake.sources.answers import Retry
+
+_CHUNK = 1 << 20
+# A month of Binance's trades of its largest market is some 10 GB.
+_MOST_BYTES = 64 << 30
+_MOST_CHECKSUM_BYTES = 4_096
+# No byte for so long is a broken line; a whole month may take its time.
+_SILENCE_S = 60.0
+_CONNECT_S = 20.0
+_SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A whole, verified file on the disk.
+
+    Attributes:
+        path: Where it lies; its ``.CHECKSUM`` lies beside it where the vendor has one.
+        bytes: How many came over the line for it, now and before.
+        was_there: It was whole before this call.
+    """
+
+    path: Path
+    url: str
+    etag: str | None
+    bytes: int
+    was_there: bool = False
+
+
+class Downloader:
+    """One vendor's tree, and the folder that its files go to.
+
+    Args:
+        root_url: What paths are relative to.
+        folder: Where files are kept until they are removed by whoever wanted them.
+        at_once: Files under way at the same time.
+        min_free: Bytes that stay free on the disk.
+        retry: How patiently a broken line is mended.
+    """
+
+    def __init__(
+        self,
+        root_url: str,
+        folder: Path,
+        *,
+        at_once: int = 4,
+        min_free: int = 2 << 30,
+        retry: Retry | None = None,
+    ) -> None:
+        self._root = root_url.rstrip("/")
+        self._folder = folder
+        self._room = asyncio.Semaphore(at_once)
+        self._min_free = min_free
+        self._retry = retry or Retry()
+        self._session: aiohttp.ClientSession | None = None
+        self.requests = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Release the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def url(self, path: str) -> str:
+        """The whole address of *path*."""
+        return f"{self._root}/{path}"
+
+    async def fetch(self, path: str) -> Downloaded | None:
+        """The file at *path*, whole; None where the vendor has none.
+
+        What was downloaded before stays, and a download that broke off goes on where it did.
+
+        Raises:
+            SourceError: It cannot be had, or differs from its checksum each time.
+            StorageError: The disk is full.
+        """
+        async with self._room:
+            wanted = await self.checksum(path)
+            target = self._folder / path
+            if await asyncio.to_thread(_is_whole, target, wanted):
+                size = target.stat().st_size
+                return Downloaded(target, self.url(path), _note(target).get("etag"), size, True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for _ in range(2):
+                found = await self._retry.run(lambda: self._once(path, target))
+                if found is None:
+                    return None
+                if await asyncio.to_thread(_is_whole, target, wanted):
+                    self._keep_checksum(target, wanted)
+                    return found
+                # A proxy's stale copy, or a file that was revised while it came.
+                await asyncio.to_thread(target.unlink)
+                wanted = await self.checksum(path)
+            raise SourceError(
+                f"{self.url(path)} differs from its .CHECKSUM, twice. Nothing of it was stored; "
+                "try again later, or fetch the range from the venue: --source rest.",
+                retryable=False,
+            )
+
+    async def checksum(self, path: str) -> str | None:
+        """The sha256 that the vendor publishes beside *path*; None where there is none.
+
+        Raises:
+            SourceError: It cannot be asked.
+        """
+
+        async def ask() -> str | None:
+            async with self._get(f"{path}.CHECKSUM") as response:
+                if response.status == 404:
+                    return None
+                text = await response.content.read(_MOST_CHECKSUM_BYTES)
+            found = _SHA256.search(text.decode("utf-8", "replace"))
+            if found is None:
+                raise SourceError(f"{self.url(path)}.CHECKSUM holds no sha256.", retryable=True)
+            return found[1].lower()
+
+        return await self._retry.run(ask)
+
+    async def _once(self, path: str, target: Path) -> Downloaded | None:
+        part = target.with_name(f".{target.name}.part")
+        with part.open("ab") as file:
+            # Two processes may want the same file: the second waits, and then finds it.
+            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+            if not part.exists() or os.fstat(file.fileno()).st_ino != part.stat().st_ino:
+                raise SourceError(f"{path} was just downloaded by another process.", retryable=True)
+            return await self._continue(path, target, part, file)
+
+    async def _continue(
+        self, path: str, target: Path, part: Path, file: BinaryIO
+    ) -> Downloaded | None:
+        have = file.tell()
+        known = _note(part).get("etag")
+        headers = {}
+        if have and known:
+            headers = {"Range": f"bytes={have}-", "If-Range": known}
+        async with self._get(path, headers) as response:
+            if response.status == 404:
+                _discard(part)
+                return None
+            if response.status == 416:
+                file.truncate(0)
+                raise SourceError(f"{self.url(path)} is shorter than before.", retryable=True)
+            if response.status != 206:
+                file.truncate(0)
+                have = 0
+            etag = response.headers.get("ETag")
+            _set_note(part, {"etag": etag})
+            length = response.content_length
+            if length is not None:
+                self._require_room(length)
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                have += len(chunk)
+                if have > _MOST_BYTES:
+                    raise SourceError(
+                        f"{self.url(path)} is larger than {_MOST_BYTES >> 30} GiB.", retryable=False
+                    )
+                try:
+                    file.write(chunk)
+                except OSError as error:
+                    raise StorageError(
+                        f"{target.name} cannot be written below {self._folder}: "
+                        f"{error.strerror or error}. What was downloaded stays."
+                    ) from error
+        await asyncio.to_thread(_finish, part, target, file, etag)
+        return Downloaded(target, self.url(path), etag, have)
+
+    @asynccontextmanager
+    async def _get(
+        self, path: str, headers: dict[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request; every way it can fail ends as a ``SourceError``. 404 and 416 are answers."""
+        url = self.url(path)
+        self.requests += 1
+        try:
+            async with self._opened().get(url, headers=headers) as response:
+                if response.status >= 400 and response.status not in (404, 416):
+                    raise SourceError(
+                        f"{url} answered with status {response.status}. If it stays so, fetch "
+                        "from the venue: --source rest.",
+                        retryable=response.status in _PASSING,
+                    )
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, StorageError):
+                raise
+            raise SourceError(
+                f"{url} cannot be reached ({error or type(error).__name__}). Fetch from the "
+                "venue instead (--source rest), or name a mirror (--archive-url).",
+                retryable=True,
+            ) from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            cafile = os.environ.get("SSL_CERT_FILE") or certifi.where()
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=cafile)),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S
+                ),
+                # HTTPS_PROXY; and zips come as they are, so that ranges and sizes mean bytes.
+                trust_env=True,
+                headers={"Accept-Encoding": "identity"},
+            )
+        return self._session
+
+    def _require_room(self, length: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._folder).free
+        if free - length < self._min_free:
+            raise StorageError(
+                f"A file of {length:,} bytes would leave less than {self._min_free:,} bytes free "
+                f"(min_free). {free:,} are free at {self._folder}. Make room, and start again."
+            )
+
+    def _keep_checksum(self, target: Path, digest: str | None) -> None:
+        """Lay the vendor's checksum beside the file, where readers of archives look for it."""
+        if digest is not None:
+            beside = target.with_name(f"{target.name}.CHECKSUM")
+            beside.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
+
+
+def remove(found: Downloaded) -> None:
+    """Remove a file that was taken in, and what lies beside it."""
+    for path in (
+        found.path,
+        found.path.with_name(f"{found.path.name}.CHECKSUM"),
+        _note_path(found.path),
+    ):
+        path.unlink(missing_ok=True)
+
+
+def _finish(part: Path, target: Path, file: BinaryIO, etag: str | None) -> None:
+    """Give a download its name, once all of it is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    part.replace(target)
+    _set_note(target, {"etag": etag})
+    _note_path(part).unlink(missing_ok=True)
+
+
+def _discard(part: Path) -> None:
+    part.unlink()
+    _note_path(part).unlink(missing_ok=True)
+
+
+def _note_path(path: Path) -> Path:
+    return path.with_name(f".{path.name.lstrip('.')}.json")
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """What was noted of a download; nothing where that was torn."""
+    try:
+        told = json.loads(_note_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _set_note(path: Path, told: dict[str, Any]) -> None:
+    _note_path(path).write_text(json.dumps(told), encoding="utf-8")
+
+
+def _is_whole(path: Path, digest: str | None) -> bool:
+    """Whether the file is there, with that digest where one is known."""
+    if not path.is_file():
+        return False
+    if digest is None:
+        return True
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest
