@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,18 +186,27 @@ class Archives:
             is_again=plan.refetch,
         )
         await bringing.bring(plan.files, plan.pieces)
-        if not plan.asks_venue:
-            if bringing.problems:
-                raise SourceError(
-                    f"{len(bringing.problems):,} of {len(plan.files):,} archive files could not be "
-                    f"used: {bringing.problems[0]}",
-                    retryable=False,
-                )
-            return bringing.rows, ()
+        left = await asyncio.to_thread(self._left, plan, lease)
+        if plan.asks_venue:
+            return bringing.rows, left
+        if not must_stop():
+            why = bringing.problems[0] if bringing.problems else "the archive has no such file"
+            for part in left:
+                self._storage.catalog.add_failed(plan.series, part, lease.job_id, why)
+        if bringing.problems:
+            raise SourceError(
+                f"{len(bringing.problems):,} of {len(plan.files):,} archive files could not be "
+                f"used: {bringing.problems[0]}",
+                retryable=False,
+            )
+        return bringing.rows, ()
+
+    def _left(self, plan: SeriesPlan, lease: Lease) -> list[TimeRange]:
+        """What of *plan* no file has answered."""
         covered = [row for row in self._storage.catalog.coverage(plan.series) if row.promises]
         if plan.refetch:
             covered = [row for row in covered if row.job_id == lease.job_id]
-        return bringing.rows, subtract(list(plan.pieces), [row.range for row in covered])
+        return subtract(list(plan.pieces), [row.range for row in covered])
 
 
 def _is_mixable(series: Series, held: str | None) -> bool:

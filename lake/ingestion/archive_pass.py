@@ -65,6 +65,7 @@ class ArchivePass:
     is_again: bool = False
     rows: int = 0
     problems: list[str] = field(default_factory=list)
+    _days_held: list[tuple[RemoteFile, Downloaded]] = field(default_factory=list)
     _known: dict[str, KnownFile] = field(default_factory=dict)
 
     async def bring(self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]) -> None:
@@ -96,7 +97,8 @@ class ArchivePass:
                     await self._absent(file)
                     waiting.extendleft(reversed(self._days(file, pieces)))
                 else:
-                    await self._store(file, found, pieces)
+                    await self._add(file, found, pieces)
+            await self._flush(pieces)
         finally:
             for _, fetching in under_way:
                 fetching.cancel()
@@ -146,17 +148,31 @@ class ArchivePass:
         self._known[file.name] = known
         await asyncio.to_thread(self.storage.archives.record, self.series, known)
 
-    async def _store(
-        self, file: RemoteFile, found: Downloaded, pieces: Sequence[TimeRange]
-    ) -> None:
-        """Take one file in; it is removed from the disk when its rows are in the lake."""
-        wanted = intersect(list(pieces), [file.promise])
+    async def _add(self, file: RemoteFile, found: Downloaded, pieces: Sequence[TimeRange]) -> None:
+        """Store *file*; days of candles wait for one another, a month of them is one commit."""
+        is_day_of_month = self.series.data_type is DataType.OHLCV and not file.is_month
+        if self._days_held and not (
+            is_day_of_month and _month(self._days_held[-1][0]) == _month(file)
+        ):
+            await self._flush(pieces)
+        self._days_held.append((file, found))
+        if not is_day_of_month:
+            await self._flush(pieces)
+
+    async def _flush(self, pieces: Sequence[TimeRange]) -> None:
+        """Take in the files at hand; they leave the disk when their rows are in the lake."""
+        batch, self._days_held = self._days_held, []
+        if not batch:
+            return
+        wanted = intersect(list(pieces), [file.promise for file, _ in batch])
         work = sum(slots(self.series, each) for each in wanted)
         is_candles = self.series.data_type is DataType.OHLCV
-        room = slots(self.series, file.promise) if is_candles else _ALL_ROWS
+        rows = sum(slots(self.series, file.promise) for file, _ in batch)
         commits: list[Stored] = []
-        async with self.gates.rows.hold(room):
-            outcomes = await asyncio.to_thread(self._take_in, found, commits)
+        async with self.gates.rows.hold(rows if is_candles else _ALL_ROWS):
+            outcomes = await asyncio.to_thread(
+                self._take_in, [found for _, found in batch], commits
+            )
         for commit in commits:
             self.emit(commit)
         for outcome in outcomes:
@@ -169,17 +185,17 @@ class ArchivePass:
                 self.series,
                 rows=stored,
                 slots=work,
-                requests=1,
+                requests=len(batch),
                 rejected=sum(each.rejected for each in outcomes),
             )
         )
-        await asyncio.to_thread(remove, found)
+        for _, found in batch:
+            await asyncio.to_thread(remove, found)
 
-    def _take_in(self, found: Downloaded, commits: list[Stored]) -> Sequence[FileOutcome]:
+    def _take_in(self, files: Sequence[Downloaded], commits: list[Stored]) -> Sequence[FileOutcome]:
         return import_fetched(
             self.storage,
-            found.path,
-            Fetched(found.url, found.etag),
+            {each.path: Fetched(each.url, each.etag) for each in files},
             series=self.series,
             instrument=self.instrument,
             lease=self.lease,
@@ -191,3 +207,7 @@ class ArchivePass:
     def _give_up(self, why: str) -> None:
         self.problems.append(why)
         self.emit(Noticed(self.series, why))
+
+
+def _month(file: RemoteFile) -> tuple[int, int]:
+    return file.promise.start.year, file.promise.start.month

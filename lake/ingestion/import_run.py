@@ -242,7 +242,10 @@ class ImportRun:
         return _Piece(file, lot, is_held)
 
     def _is_claimed(self, pieces: Sequence[_Piece]) -> bool:
-        return all(self.ledger.is_claimed(piece.file, piece.lot.claims) for piece in pieces)
+        """Whether the catalog says already what the files claim, and may go on saying it."""
+        return not self.is_again and all(
+            self.ledger.is_claimed(piece.file, piece.lot.claims) for piece in pieces
+        )
 
     def _commit(
         self,

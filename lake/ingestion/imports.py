@@ -7,7 +7,7 @@ file that was taken in already is not even read. It does not know any file forma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,8 +88,7 @@ def import_files(
 
 def import_fetched(
     storage: Storage,
-    path: Path,
-    fetched: Fetched,
+    fetched: Mapping[Path, Fetched],
     *,
     series: Series,
     instrument: Instrument,
@@ -98,7 +97,7 @@ def import_fetched(
     is_again: bool = False,
     on_event: Callable[[ImportEvent], None],
 ) -> Sequence[FileOutcome]:
-    """Store a file of *series* that was downloaded, for the job of *lease*.
+    """Store files of *series* that were downloaded, for the job of *lease*.
 
     Raises:
         LeaseLost: Another worker has the job now.
@@ -113,9 +112,9 @@ def import_fetched(
             on_event,
             present,
             scratch,
-            Ledger(storage, {path: fetched}, present),
+            Ledger(storage, fetched, present),
             origin=origin,
             lease=lease,
             is_again=is_again,
         )
-        return run.all([Found(path, is_named=True)]).files
+        return run.all([Found(path, is_named=True) for path in fetched]).files

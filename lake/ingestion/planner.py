@@ -10,16 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lake.domain.coverage import NOTHING_LATER
-from lake.domain.gaps import held_ranges, listed_from
+from lake.domain.gaps import GapReason, held_ranges, listed_from
 from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.jobs import Job, JobState
-from lake.domain.ranges import TimeRange, intersect, range_or_none, union
+from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract, union
 from lake.domain.resolve import resolve
 from lake.domain.times import EPOCH, iso
 from lake.errors import InvalidRequest
 from lake.ingestion.archive_offers import Archives, Wanted
 from lake.ingestion.estimates import Sureness, count_rows, size_of
 from lake.ingestion.planning import (
+    Excluded,
     Known,
     Plan,
     Request,
@@ -40,6 +41,7 @@ _MOST_COUNTED = 5
 # Requests that an estimate by what is held nearby must come to before it is counted instead.
 _WORTH_COUNTING = 50
 _REFETCH_LASTS = timedelta(days=1)
+_NO_FILE = "the archive has no file of it yet, and only archives were asked for"
 
 
 class Planner:
@@ -133,6 +135,11 @@ class Planner:
         covered_by = (job_id or "") if refetch else None
         pieces, excluded = outline(series, wanted, known, covered_by=covered_by)
         offer = await asyncio.to_thread(self._archives.offer, each, pieces, now)
+        left_out = subtract(pieces, list(offer.pieces))
+        excluded += [Excluded(part, GapReason.NOT_FETCHED, _NO_FILE) for part in left_out]
+        if left_out and left_out[-1].end == wanted.end:
+            # What is not asked for now is not missing from the answer.
+            wanted = TimeRange(wanted.start, left_out[-1].start)
         pieces = list(offer.pieces)
         work = sum(slots(series, piece) for piece in pieces)
         measure = partial(

@@ -112,7 +112,6 @@ class Downloader:
             if await asyncio.to_thread(_is_whole, target, wanted):
                 size = target.stat().st_size
                 return Downloaded(target, self.url(path), _note(target).get("etag"), size, True)
-            target.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(2):
                 found = await self._retry.run(lambda: self._once(path, target))
                 if found is None:
@@ -150,7 +149,7 @@ class Downloader:
 
     async def _once(self, path: str, target: Path) -> Downloaded | None:
         part = target.with_name(f".{target.name}.part")
-        with part.open("ab") as file:
+        with _opened(part) as file:
             # Two processes may want the same file: the second waits, and then finds it.
             await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
             if not part.exists() or os.fstat(file.fileno()).st_ino != part.stat().st_ino:
@@ -252,13 +251,37 @@ class Downloader:
 
 
 def remove(found: Downloaded) -> None:
-    """Remove a file that was taken in, and what lies beside it."""
+    """Remove a file that was taken in, what lies beside it, and folders left empty."""
     for path in (
         found.path,
         found.path.with_name(f"{found.path.name}.CHECKSUM"),
         _note_path(found.path),
     ):
         path.unlink(missing_ok=True)
+    for folder in found.path.parents:
+        try:
+            folder.rmdir()
+        except OSError:
+            # Something else is in it.
+            break
+
+
+def _opened(part: Path) -> BinaryIO:
+    """*part*, to go on with.
+
+    Raises:
+        SourceError: Its folder was just removed by whoever took in the last file of it.
+        StorageError: It cannot be made.
+    """
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        return part.open("ab")
+    except FileNotFoundError as error:
+        raise SourceError(f"{part.parent} was just removed.", retryable=True) from error
+    except OSError as error:
+        raise StorageError(
+            f"{part} cannot be made: {error.strerror or error}. Nothing was downloaded."
+        ) from error
 
 
 def _finish(part: Path, target: Path, file: BinaryIO, etag: str | None) -> None:
