@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from lake import __version__
 from lake.cli import (
+    archive,
     box,
     derive,
     doctor,
@@ -65,6 +66,7 @@ app.command(
 app.command(fetch.plan, usage="Usage: lake plan VENUE INSTRUMENT... [OPTIONS]")
 app.command(update.update)
 app.command(imports.import_, name="import", usage="Usage: lake import PATH... [OPTIONS]")
+app.command(archive.app)
 app.command(jobs.app)
 app.command(holdings.status, alias="list-data")
 app.command(holdings.gaps)

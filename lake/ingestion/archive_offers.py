@@ -99,7 +99,7 @@ class Archives:
         self._storage = storage
         self.choice = choice
         self._is_stand_in = is_stand_in and url is None
-        self._origin = origin
+        self.origin = origin
         self.downloader = Downloader(
             url or DEFAULT_URL, storage.root / DOWNLOADS, min_free=min_free
         )
@@ -181,7 +181,7 @@ class Archives:
             emit,
             must_stop,
             now,
-            origin=self._origin,
+            origin=self.origin,
             variant=plan.variant,
             is_again=plan.refetch,
         )

@@ -50,7 +50,7 @@ class ArchiveBehaviour:
 
     Attributes:
         missing: Not there, whatever the lake holds.
-        revised: Published again since, with the first row's volume or quantity doubled.
+        revised: Published again since, with the first volume, quantity or rate that is not 0 doubled.
         corrupted: One byte differs from what the checksum was made of.
         unproven: There is no ``.CHECKSUM``.
     """
@@ -198,7 +198,9 @@ def _write(
 def _doubled(columns: dict[str, pa.ChunkedArray]) -> dict[str, pa.ChunkedArray]:
     name = next(each for each in ("volume", "quantity", "last_funding_rate") if each in columns)
     values = columns[name].to_pylist()
-    return columns | {name: pa.chunked_array([[values[0] * 2, *values[1:]]])}
+    first = next((at for at, value in enumerate(values) if value), 0)
+    values[first] *= 2
+    return columns | {name: pa.chunked_array([values])}
 
 
 def _times(table: pa.Table, name: str, unit: int) -> pa.ChunkedArray:

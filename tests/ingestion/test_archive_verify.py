@@ -1,0 +1,133 @@
+"""Files that a vendor publishes again: noticed by their checksums, taken in by replacing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from archive_kit import NOW, lines, zip_of
+
+from lake.domain.ranges import TimeRange
+from lake.domain.timeframe import TimeFrame
+from lake.ingestion.imports import import_files
+from lake.simulator.market import generate
+from lake.storage.lake import Storage
+from tests.box import BoxThread
+from tests.ingestion import markets
+from tests.ingestion.markets import series
+
+START, END = datetime(2023, 12, 1), datetime(2024, 1, 3)
+BITCOIN = series("BTCUSDT", TimeFrame.MINUTE_1)
+MONTH, DAY = "BTCUSDT-1m-2023-12.zip", "BTCUSDT-1m-2024-01-02.zip"
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("market") / "lake"
+    with Storage.open(root, create=True, origin="synthetic") as storage:
+        generate(
+            storage,
+            seed=3,
+            start=START,
+            end=END,
+            instruments=("BTC/USDT",),
+            timeframes=(TimeFrame.MINUTE_1,),
+            rate=0.02,
+        )
+    return root
+
+
+def lake(url: str, root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    line = ("--base-url", url, "--archive-url", f"{url}/archive", "--data", str(root))
+    return subprocess.run(
+        [sys.executable, "-m", "lake", *words, *line],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_revised_file_is_noticed_and_replaces_its_range(market: Path, tmp_path: Path) -> None:
+    """The first candle's volume is doubled since; the old row is kept in `revisions`."""
+    root = tmp_path / "lake"
+    with BoxThread(market, clock_start="2024-01-20", clock_rate=0, limits=False) as box:
+        span = ("--start", "2023-12-01", "--end", "2024-01-03")
+        first = lake(box.url, root, "backfill", "binance", "BTC/USDT", *span, "--source", "archive")
+        calm = lake(box.url, root, "archive", "verify", "--changed")
+        box.control("archive", revised=[MONTH, DAY])
+        noticed = lake(box.url, root, "archive", "verify", "--changed", "--json")
+        mended = lake(box.url, root, "archive", "verify", "--fix")
+        after = lake(box.url, root, "archive", "verify", "--changed")
+
+    assert first.returncode == 0, first.stderr
+    assert (calm.returncode, calm.stdout) == (
+        0,
+        "no file has changed\n3 files compared, 0 changed\n",
+    )
+    assert noticed.returncode == 3
+    told = [(each["file"], each["state"], each["rows"]) for each in json.loads(noticed.stdout)]
+    assert told == [(MONTH, "changed", 44640), (DAY, "changed", 1440)]
+    assert mended.returncode == 0, mended.stderr
+    assert "3 files compared, 2 taken in again" in mended.stdout
+    assert (after.returncode, after.stdout.splitlines()[0]) == (0, "no file has changed")
+    with Storage.open(market, read_only=True) as storage:
+        truth = markets.rows_of(storage, BITCOIN).to_pylist()
+    with Storage.open(root) as storage:
+        rows = markets.rows_of(storage, BITCOIN).to_pylist()
+        old = [each.old_row for each in storage.catalog.revisions(BITCOIN)]
+        files = {name: file.rows for name, file in storage.archives.of(BITCOIN).items()}
+    changed = [new["ts"] for new, was in zip(rows, truth, strict=True) if new != was]
+    assert [(ts.month, ts.day) for ts in changed] == [(12, 1), (1, 2)]
+    assert [row["volume"] for row in rows if row["ts"] in changed] == [
+        2 * row["volume"] for row in truth if row["ts"] in changed
+    ]
+    assert sorted(each["volume"] for each in old) == sorted(
+        row["volume"] for row in truth if row["ts"] in changed
+    )
+    assert files == {MONTH: 44640, "BTCUSDT-1m-2024-01-01.zip": 1440, DAY: 1440}
+
+
+def test_rows_that_a_revised_file_lacks_go(market: Path, tmp_path: Path) -> None:
+    """A merge would keep what the vendor has withdrawn; the range becomes what the file holds."""
+    path = tmp_path / "BTCUSDT-1m-2024-03-01.zip"
+    day = datetime(2024, 3, 1)
+    with Storage.open(tmp_path / "lake", create=True) as storage:
+        for absent in ((), (100, 101, 102)):
+            zip_of(path, lines(day, 1440, without=absent))
+            import_files(storage, [path], venue=markets.BINANCE, now=NOW)
+        rows = markets.rows_of(storage, BITCOIN)
+        window = TimeRange(day, datetime(2024, 3, 2))
+        gone = [each for each in storage.catalog.revisions(BITCOIN) if each.key]
+
+    assert rows.num_rows == 1437
+    assert len(gone) == 3
+    assert all(day <= ts < window.end for ts in rows["ts"].to_pylist())
+
+
+def test_files_are_listed_with_what_became_of_them(market: Path, tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    with BoxThread(market, clock_start="2024-01-20", clock_rate=0, limits=False) as box:
+        box.control("archive", missing=[MONTH])
+        span = ("--start", "2023-12-30", "--end", "2024-01-02")
+        lake(box.url, root, "backfill", "binance", "BTC/USDT", *span, "--source", "archive")
+    listed = subprocess.run(
+        [sys.executable, "-m", "lake", "archive", "list", "--json", "--data", str(root)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    files = {each["file"]: (each["state"], each["rows"]) for each in json.loads(listed.stdout)}
+    assert files == {
+        MONTH: ("absent", 0),
+        "BTCUSDT-1m-2023-12-30.zip": ("stored", 1440),
+        "BTCUSDT-1m-2023-12-31.zip": ("stored", 1440),
+        "BTCUSDT-1m-2024-01-01.zip": ("stored", 1440),
+    }
