@@ -67,13 +67,6 @@ _BATCH_ROWS = 100_000
 _MAX_ALLOWED = 1_000
 
 
-# The names behind which the attached catalog stands.
-_OF_CATALOG = re.compile(
-    r"\b(catalog|lake|gaps|quality|coverage|jobs|partitions|instruments|listings|universe)\b",
-    re.IGNORECASE,
-)
-
-
 class Trust(Enum):
     """Whose SQL it is."""
 
@@ -166,7 +159,7 @@ class Warehouse:
             self._follow()
             self._warn_of_many_files(sql)
             try:
-                with self._limited(), self._alone_with_sqlite(sql):
+                with self._limited():
                     return self._table(self.connection.execute(sql, values))
             except duckdb.InterruptException as error:
                 raise InvalidRequest(
@@ -208,24 +201,6 @@ class Warehouse:
             timer.cancel()
             timer.join()
 
-    @contextmanager
-    def _alone_with_sqlite(self, sql: str) -> Iterator[None]:
-        """One thread for what reads the attached catalog.
-
-        DuckDB's SQLite extension (1.5.5) hands one SQLite connection to the scans of several
-        threads, which ends the process (SqliteParallelStateNext, about 1 of 100 first reads of
-        ``quality``). The catalog is small; what reads rows alone keeps all threads.
-        """
-        if self._access is not opening.Access.OWN or _OF_CATALOG.search(sql) is None:
-            yield
-            return
-        connection = self.connection
-        connection.execute("set threads = 1")
-        try:
-            yield
-        finally:
-            connection.execute("reset threads")
-
     def _table(self, result: duckdb.DuckDBPyConnection) -> pa.Table:
         if result.description is None:
             return pa.table({})
@@ -249,8 +224,7 @@ class Warehouse:
         stamp = _stamp(catalog)
         if catalog == self._attached and stamp == self._stamp:
             return False
-        if catalog != self._attached or self._access is not opening.Access.OWN:
-            self._opened.take(catalog)
+        self._opened.take(catalog)
         self._opened.refresh()
         self._attached, self._stamp = catalog, stamp
         return True
