@@ -22,6 +22,7 @@ import pyarrow as pa
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, LakeError, NoLake, SeriesNotFound, StorageError
 from lake.warehouse import connection as opening
+from lake.warehouse.frames import frame_of
 from lake.warehouse.moments import bound
 from lake.warehouse.statements import require_locked, require_own
 
@@ -130,13 +131,9 @@ class Warehouse:
             parameters: Values, by name or by position.
             frames: Polars frames that the SQL may use as tables of these names.
         """
-        import polars as pl
-
         for name, frame in frames.items():
             self.connection.register(name, frame.to_arrow())
-        answer = pl.from_arrow(self.arrow(sql, parameters))
-        assert isinstance(answer, pl.DataFrame)
-        return answer
+        return frame_of(self.arrow(sql, parameters))
 
     def arrow(self, sql: str, parameters: Parameters = None) -> pa.Table:
         """The answer of *sql* (of its last statement), from some committed state of each file.
