@@ -1,4 +1,4 @@
-"""Makes polars frames of DuckDB's answers, also of types that polars does not take from Arrow.
+"""Polars frames in and out of DuckDB, also of types that polars does not take from Arrow.
 
 It does not ask DuckDB anything.
 """
@@ -40,6 +40,24 @@ def frame_of(table: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def table_of(name: str, frame: object) -> pa.Table:
+    """The caller's *frame*, handed over as *name*, as DuckDB takes it.
+
+    Raises:
+        InvalidRequest: It is no frame of polars.
+    """
+    import polars as pl
+
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
+    if not isinstance(frame, pl.DataFrame):
+        raise InvalidRequest(
+            f"{name} is a {type(frame).__name__}, not a polars frame. Make one of it: "
+            f"{name}=polars.DataFrame(...), polars.from_pandas(...) or polars.from_arrow(...)."
+        )
+    return frame.to_arrow()
 
 
 def _is_known(kind: pa.DataType) -> bool:

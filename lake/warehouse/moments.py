@@ -43,7 +43,7 @@ def require_offsets_kept(sql: str) -> None:
     """
     data = sql.encode()
     tokens = duckdb.tokenize(sql)
-    ends = [offset for offset, _ in tokens[1:]] + [len(data)]
+    ends = [*(offset for offset, _ in tokens), len(data)][1:]
     texts = [
         data[start:end].decode(errors="replace")
         for (start, _), end in zip(tokens, ends, strict=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -22,7 +22,7 @@ import pyarrow as pa
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, LakeError, NoLake, SeriesNotFound, StorageError
 from lake.warehouse import connection as opening
-from lake.warehouse.frames import frame_of
+from lake.warehouse.frames import frame_of, table_of
 from lake.warehouse.moments import bound
 from lake.warehouse.statements import require_locked, require_own
 
@@ -122,18 +122,25 @@ class Warehouse:
         return self._opened.connection
 
     def query(
-        self, sql: str, parameters: Parameters = None, **frames: pl.DataFrame
+        self, sql: str, parameters: Parameters = None, **frames: pl.DataFrame | pl.LazyFrame
     ) -> pl.DataFrame:
         """The answer of *sql* as a polars frame; see :meth:`arrow`.
 
         Args:
             sql: DuckDB SQL.
             parameters: Values, by name or by position.
-            frames: Polars frames that the SQL may use as tables of these names.
+            frames: Polars frames that the SQL may use as tables of these names, for this once.
         """
-        for name, frame in frames.items():
-            self.connection.register(name, frame.to_arrow())
-        return frame_of(self.arrow(sql, parameters))
+        tables = {name: table_of(name, frame) for name, frame in frames.items()}
+        self._require_free(tables)
+        connection = self.connection
+        for name, table in tables.items():
+            connection.register(name, table)
+        try:
+            return frame_of(self.arrow(sql, parameters))
+        finally:
+            for name in tables:
+                connection.unregister(name)
 
     def arrow(self, sql: str, parameters: Parameters = None) -> pa.Table:
         """The answer of *sql* (of its last statement), from some committed state of each file.
@@ -244,6 +251,20 @@ class Warehouse:
                 "from ohlcv('BTCUSDT.BINANCE', '1h', since := '2024-01-01')",
                 stacklevel=3,
             )
+
+    def _require_free(self, names: Collection[str]) -> None:
+        """Refuse frames that would stand in front of the lake's own tables and views."""
+        if not names:
+            return
+        taken = self.connection.execute(
+            "select lower(table_name) from information_schema.tables where table_schema = 'main'"
+        ).fetchall()
+        for name in names:
+            if (name.lower(),) in taken:
+                raise InvalidRequest(
+                    f"The lake's SQL has something of the name {name} already. Give the frame "
+                    f"another one: my_{name}=..."
+                )
 
     def _require_allowed(self, sql: str) -> None:
         if sql in self._allowed:

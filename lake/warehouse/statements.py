@@ -135,6 +135,8 @@ def require_own(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
                 "save an answer use --output FILE."
             )
     kinds = _kinds(connection, sql)
+    if not kinds:
+        raise InvalidRequest("The SQL is empty. Write for example: from ohlcv_1h limit 5")
     if _Kind.EXPLAIN in kinds:
         if len(kinds) > 1:
             raise InvalidRequest("EXPLAIN stands alone; run the other statements before it.")
@@ -210,7 +212,7 @@ def _tokens(sql: str) -> list[tuple[str, int]]:
     # comments, neither of which it reports.
     starts = [offset for offset, _ in duckdb.tokenize(sql)]
     tokens = []
-    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+    for start, end in zip(starts, [*starts, len(data)][1:], strict=True):
         word = data[start:end].decode(errors="replace")
         tokens.append((_without_comments(word), start))
     return tokens
