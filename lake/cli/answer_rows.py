@@ -1,7 +1,7 @@
 """Values of an answer as Python values, for people and JSON, whatever moments it holds.
 
 DuckDB knows moments that Python does not (infinity, years beyond 9999, nanoseconds); those
-become text instead of an error.
+become text instead of an error. So do intervals.
 """
 
 from __future__ import annotations
@@ -29,12 +29,31 @@ def rows_of(answer: pa.Table) -> list[Row]:
 
 
 def values_of(column: pa.ChunkedArray) -> list[object]:
-    """The values of *column*, in order."""
+    """The values of *column*, in order; intervals as text."""
+    import pyarrow as pa
+
+    if pa.types.is_interval(column.type):
+        return [None if value is None else _span(value) for value in column.to_pylist()]
     try:
         values: list[object] = column.to_pylist()
     except (OverflowError, ValueError):
         return [_value(scalar) for scalar in column]
     return values
+
+
+def _span(value: pa.MonthDayNano) -> str:
+    """An interval as DuckDB writes it: ``2 days 23:00:00``."""
+    parts = [
+        f"{number} {unit}{'' if abs(number) == 1 else 's'}"
+        for number, unit in ((value.months, "month"), (value.days, "day"))
+        if number
+    ]
+    if value.nanoseconds or not parts:
+        seconds, below = divmod(abs(value.nanoseconds) // 1_000, 1_000_000)
+        sign = "-" if value.nanoseconds < 0 else ""
+        clock = f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        parts.append(f"{clock}.{below:06}".rstrip("0") if below else clock)
+    return " ".join(parts)
 
 
 def is_beyond_python(column: pa.ChunkedArray) -> bool:

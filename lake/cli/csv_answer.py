@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_csv(answer: pa.Table, out: Path | IO[bytes]) -> None:
-    """Write *answer*; lists, structs, maps and intervals as JSON text in their cell."""
+    """Write *answer*; lists, structs and maps as JSON text in their cell."""
     for index, field in enumerate(answer.schema):
         if _needs_text(field.type) or is_beyond_python(answer.column(index)):
             values = values_of(answer.column(index))
@@ -41,6 +41,4 @@ def _text(value: object) -> str:
         return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, str):
         return value
-    if isinstance(value, pa.MonthDayNano):
-        return f"{value.months} months {value.days} days {value.nanoseconds / 1e9:g} seconds"
     return json_text(value)

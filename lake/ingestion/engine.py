@@ -73,12 +73,12 @@ class DataIngestionEngine:
     async def create_ingestion_job(
         self,
         data_type: DataType,
-        instrument_id: InstrumentId,
-        venue: Venue | None = None,
+        instrument_id: InstrumentId | str,
+        venue: Venue | str | None = None,
         *,
         start_time: datetime,
         end_time: datetime,
-        timeframe: TimeFrame | None = None,
+        timeframe: TimeFrame | str | None = None,
     ) -> str:
         """Records a job that brings ``[start_time, end_time)`` of one series; returns its id.
 
@@ -95,11 +95,8 @@ class DataIngestionEngine:
                 the venue lacks.
             SourceError: The venue's list of instruments is not known yet and cannot be read.
         """
-        if venue is not None and venue != instrument_id.venue:
-            raise InvalidRequest(
-                f"A job for {instrument_id} was asked for at {venue}. "
-                "Leave venue out, or name the same one."
-            )
+        instrument_id = _at(instrument_id, venue)
+        length = None if timeframe is None else _length(timeframe)
         if data_type is DataType.ORDERBOOK:
             raise InvalidRequest(
                 f"A job for the order book of {instrument_id} was asked for, but venues keep no "
@@ -107,11 +104,13 @@ class DataIngestionEngine:
                 f"with `lake backfill {instrument_id.venue} {instrument_id.symbol} "
                 "--type orderbook --every 10s --for 1h`, or with Backfill.record."
             )
+        # What is wrong in itself is told before any venue is asked.
+        Series(data_type, instrument_id, length)
+        window = TimeRange(start_time, end_time)
         backfill = self._engine()
         listed = await backfill.venues.instruments(instrument_id.venue)
         [instrument] = resolve(instrument_id.symbol, instrument_id.venue, listed)
-        series = Series(data_type, instrument.id, timeframe)
-        window = TimeRange(start_time, end_time)
+        series = Series(data_type, instrument.id, length)
         # What a series may not be mixed with is said by the venue's entry, once it is open.
         source = await backfill.venues.source(series.venue)
         if window.start >= (now := await source.server_time()):
@@ -176,9 +175,9 @@ class DataIngestionEngine:
 
     async def read_ohlcv_parquet(
         self,
-        instrument_id: InstrumentId,
-        venue: Venue | None = None,
-        timeframe: TimeFrame = TimeFrame.HOUR_1,
+        instrument_id: InstrumentId | str,
+        venue: Venue | str | None = None,
+        timeframe: TimeFrame | str = TimeFrame.HOUR_1,
         start_time: datetime | None = None,
         end_time: datetime | None = None,
     ) -> pl.DataFrame:
@@ -191,13 +190,13 @@ class DataIngestionEngine:
             SeriesNotFound: No such candles were ever stored.
             InvalidRequest: *venue* is not the one of *instrument_id*.
         """
-        series = Series(DataType.OHLCV, _at(instrument_id, venue), timeframe)
+        series = Series(DataType.OHLCV, _at(instrument_id, venue), _length(timeframe))
         return await self.data_store.read_range(series, start_time, end_time)
 
     async def read_trades_parquet(
         self,
-        instrument_id: InstrumentId,
-        venue: Venue | None = None,
+        instrument_id: InstrumentId | str,
+        venue: Venue | str | None = None,
         start_time: datetime | None = None,
         end_time: datetime | None = None,
     ) -> pl.DataFrame:
@@ -207,8 +206,8 @@ class DataIngestionEngine:
 
     async def read_orderbook_parquet(
         self,
-        instrument_id: InstrumentId,
-        venue: Venue | None = None,
+        instrument_id: InstrumentId | str,
+        venue: Venue | str | None = None,
         start_time: datetime | None = None,
         end_time: datetime | None = None,
     ) -> pl.DataFrame:
@@ -218,8 +217,8 @@ class DataIngestionEngine:
 
     async def read_funding_rates_parquet(
         self,
-        instrument_id: InstrumentId,
-        venue: Venue | None = None,
+        instrument_id: InstrumentId | str,
+        venue: Venue | str | None = None,
         start_time: datetime | None = None,
         end_time: datetime | None = None,
     ) -> pl.DataFrame:
@@ -258,7 +257,16 @@ class DataIngestionEngine:
         return await self.get_job_status(job_id)
 
 
-def _at(instrument_id: InstrumentId, venue: Venue | None) -> InstrumentId:
-    if venue is not None and venue != instrument_id.venue:
-        raise InvalidRequest(f"{instrument_id} does not trade at {venue}: name one venue.")
+def _at(instrument_id: InstrumentId | str, venue: Venue | str | None) -> InstrumentId:
+    if isinstance(instrument_id, str):
+        instrument_id = InstrumentId.from_str(instrument_id)
+    where = Venue(venue) if isinstance(venue, str) else venue
+    if where is not None and where != instrument_id.venue:
+        raise InvalidRequest(
+            f"{instrument_id} does not trade at {where}. Leave venue out, or name the same one."
+        )
     return instrument_id
+
+
+def _length(timeframe: TimeFrame | str) -> TimeFrame:
+    return TimeFrame.from_str(timeframe) if isinstance(timeframe, str) else timeframe

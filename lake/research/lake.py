@@ -232,13 +232,15 @@ class Lake:
         window = self._window(start, end)
         return reading.scan(self._storage, chosen, window, columns, OnGap.from_str(on_gap))
 
-    def sql(self, text: str, parameters: Parameters = None, **frames: pl.DataFrame) -> pl.DataFrame:
+    def sql(
+        self, text: str, parameters: Parameters = None, **frames: pl.DataFrame | pl.LazyFrame
+    ) -> pl.DataFrame:
         """The answer of DuckDB SQL over the lake, at most a second behind its newest commit.
 
         Args:
             text: With the views and macros of ``sql/``; it cannot write the lake.
             parameters: Values of ``$name`` (a mapping) or ``?`` (a sequence).
-            frames: Polars frames that the SQL may use as tables of these names.
+            frames: Polars frames that the SQL may use as tables of these names, for this once.
         """
         return self._asking.query(text, parameters, **frames)
 

@@ -144,6 +144,7 @@ class Database:
         It may also change when nothing did (a checkpoint). Costs about 2 µs.
         """
         with self._watch_lock, self._translated():
+            self._require_open()
             if self._watcher is None:
                 # A connection does not see its own commits in data_version, so it has its own.
                 self._watcher = self._connect(apsw.SQLITE_OPEN_READONLY)
@@ -155,6 +156,7 @@ class Database:
         Not fsynced: a copy that must survive a power cut is synced by the caller.
         """
         with self._translated():
+            self._require_open()
             copy = apsw.Connection(str(target))
             try:
                 copy.execute("pragma synchronous = off")
@@ -164,6 +166,10 @@ class Database:
                 copy.execute("pragma journal_mode = delete")
             finally:
                 copy.close()
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise apsw.ConnectionClosedError("closed")
 
     def damage(self, *, deep: bool) -> list[str]:
         """What SQLite's own check finds wrong; empty when the file is sound."""

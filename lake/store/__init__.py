@@ -233,13 +233,15 @@ class HistoricalDataStore(OpenStore):
         types = (DataType.TRADES, DataType.ORDERBOOK) if named is None else (named,)
         return await self._slowly(_clean, self.storage, timedelta(days=days_to_keep), types)
 
-    def sql(self, text: str, parameters: Parameters = None, **frames: pl.DataFrame) -> pl.DataFrame:
+    def sql(
+        self, text: str, parameters: Parameters = None, **frames: pl.DataFrame | pl.LazyFrame
+    ) -> pl.DataFrame:
         """The answer of DuckDB SQL over the lake, at most a second behind; blocks meanwhile.
 
         Args:
             text: See the views and macros in ``sql/``.
             parameters: Values of ``$name`` or ``?``.
-            frames: Polars frames that the SQL may use as tables of these names.
+            frames: Polars frames that the SQL may use as tables of these names, for this once.
         """
         return self._sql().query(text, parameters, **frames)
 

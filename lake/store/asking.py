@@ -23,7 +23,7 @@ class Asking:
         self._turn = threading.Lock()
 
     def query(
-        self, text: str, parameters: Parameters = None, **frames: pl.DataFrame
+        self, text: str, parameters: Parameters = None, **frames: pl.DataFrame | pl.LazyFrame
     ) -> pl.DataFrame:
         """The answer of SQL, at most a second behind; see :meth:`Warehouse.query`."""
         with self._turn:

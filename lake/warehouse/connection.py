@@ -17,7 +17,15 @@ import duckdb
 from lake.domain.timeframe import TimeFrame
 from lake.sql_files import sql_file
 from lake.warehouse import session
-from lake.warehouse.catalog import Connection, attach, copy, load_sqlite, private_folder, quoted
+from lake.warehouse.catalog import (
+    Connection,
+    attach,
+    copy,
+    load_sqlite,
+    private_folder,
+    quoted,
+    take,
+)
 from lake.warehouse.comments import on_macros, on_views
 from lake.warehouse.queries import Broken, Query, load_queries
 
@@ -68,12 +76,16 @@ class Opened:
         self.holdings = Holdings(0, ())
         self._access = access
         self._reader: Connection | None = None
+        self._attached: Path | None = None
         self._taken: dict[tuple[str, int], str] = {}
 
     def take(self, catalog: Path) -> None:
-        """Make *catalog* the schema ``catalog``, in place of the one before."""
+        """Make *catalog* the schema ``catalog``, and take over what the views read of it."""
         if self._access is Access.OWN:
-            attach(self.connection, catalog)
+            if catalog != self._attached:
+                attach(self.connection, catalog)
+                self._attached = catalog
+            take(self.connection, catalog, session.tables())
         else:
             if self._reader is None:
                 self._reader = _connect()

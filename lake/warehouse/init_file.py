@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ from lake.domain.timeframe import TimeFrame
 from lake.errors import StorageError
 from lake.sql_files import sql_file
 from lake.warehouse import session
-from lake.warehouse.catalog import consistent_views, quoted, readable
+from lake.warehouse.catalog import copies, quoted, readable, schemas
 from lake.warehouse.comments import on_macros, on_views
 from lake.warehouse.connection import CATALOG, PARQUET, Opened, open_on, variables
 from lake.warehouse.extension import extension_path
@@ -50,7 +51,8 @@ def init_file(root: Path, *, now: datetime) -> InitFile:
     try:
         count = _buckets(opened.connection)
         text = _joined(_statements(root, opened, count, now))
-        return InitFile(text, _joined(_held(count)), tuple(opened.broken))
+        refresh = _joined(chain(_copied(opened), _held(count)))
+        return InitFile(text, refresh, tuple(opened.broken))
     finally:
         opened.close()
 
@@ -59,14 +61,17 @@ def _statements(root: Path, opened: Opened, count: int, now: datetime) -> Iterat
     timeframes = opened.holdings.timeframes or tuple(each.value for each in TimeFrame)
     yield (
         f"-- The lake at {root.absolute()}, for DuckDB {duckdb.__version__}: duckdb -init FILE\n"
-        f"-- Made by `lake shell --init-file` at {now:%Y-%m-%dT%H:%M:%S}Z. File lists are as of\n"
-        "-- when the file is read; read it again for what was stored since."
+        f"-- Made by `lake shell --init-file` at {now:%Y-%m-%dT%H:%M:%S}Z. File lists and\n"
+        "-- views of the catalog are as of when the file is read: read it again for what is new."
     )
     yield "set TimeZone = 'UTC'"
     yield "set autoinstall_known_extensions = false"
     yield from _load()
-    yield f"attach {quoted(str(readable(root / CATALOG)))} as catalog (type sqlite, read_only)"
-    yield from consistent_views(opened.connection)
+    place = quoted(str(readable(root / CATALOG)))
+    yield f"attach if not exists {place} as catalog (type sqlite, read_only)"
+    yield from schemas()
+    yield from _copied(opened)
+    yield sql_file("session", "files").text
     yield from variables((root / PARQUET).absolute())
     for part in (session.nothing(), session.macros(), session.views(), session.analytics()):
         yield from part
@@ -85,6 +90,13 @@ def _load() -> Iterator[str]:
         yield "load sqlite"
     else:
         yield f"load {quoted(str(path))}"
+
+
+def _copied(opened: Opened) -> Iterator[str]:
+    """Takes over what the views read of the catalog, as it is when this is read."""
+    yield "begin"
+    yield from copies(opened.connection, session.tables())
+    yield "commit"
 
 
 def _held(count: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -23,6 +23,7 @@ import pyarrow as pa
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, LakeError, NoLake, SeriesNotFound, StorageError
 from lake.warehouse import connection as opening
+from lake.warehouse.frames import frame_of, table_of
 from lake.warehouse.moments import bound
 from lake.warehouse.statements import require_locked, require_own
 
@@ -73,13 +74,6 @@ LOCKED_ANSWER_BYTES = 1 << 30
 """What of a stranger's answer is kept in memory, which DuckDB's own limit does not count."""
 _BATCH_ROWS = 100_000
 _MAX_ALLOWED = 1_000
-
-
-# The names behind which the attached catalog stands.
-_OF_CATALOG = re.compile(
-    r"\b(catalog|lake|gaps|quality|coverage|jobs|partitions|instruments|listings|universe)\b",
-    re.IGNORECASE,
-)
 
 
 class Trust(Enum):
@@ -136,22 +130,25 @@ class Warehouse:
         return self._opened.connection
 
     def query(
-        self, sql: str, parameters: Parameters = None, **frames: pl.DataFrame
+        self, sql: str, parameters: Parameters = None, **frames: pl.DataFrame | pl.LazyFrame
     ) -> pl.DataFrame:
         """The answer of *sql* as a polars frame; see :meth:`arrow`.
 
         Args:
             sql: DuckDB SQL.
             parameters: Values, by name or by position.
-            frames: Polars frames that the SQL may use as tables of these names.
+            frames: Polars frames that the SQL may use as tables of these names, for this once.
         """
-        import polars as pl
-
-        for name, frame in frames.items():
-            self.connection.register(name, frame.to_arrow())
-        answer = pl.from_arrow(self.arrow(sql, parameters))
-        assert isinstance(answer, pl.DataFrame)
-        return answer
+        tables = {name: table_of(name, frame) for name, frame in frames.items()}
+        self._require_free(tables)
+        connection = self.connection
+        for name, table in tables.items():
+            connection.register(name, table)
+        try:
+            return frame_of(self.arrow(sql, parameters))
+        finally:
+            for name in tables:
+                connection.unregister(name)
 
     def arrow(self, sql: str, parameters: Parameters = None) -> pa.Table:
         """The answer of *sql* (of its last statement), from some committed state of each file.
@@ -174,7 +171,7 @@ class Warehouse:
             moved = self._follow()
             self._warn_of_many_files(sql)
             try:
-                with self._limited(), self._alone_with_sqlite(sql):
+                with self._limited():
                     return self._table(self.connection.execute(sql, values))
             except duckdb.InterruptException as error:
                 raise InvalidRequest(
@@ -216,24 +213,6 @@ class Warehouse:
             timer.cancel()
             timer.join()
 
-    @contextmanager
-    def _alone_with_sqlite(self, sql: str) -> Iterator[None]:
-        """One thread for what reads the attached catalog.
-
-        DuckDB's SQLite extension (1.5.5) hands one SQLite connection to the scans of several
-        threads, which ends the process (SqliteParallelStateNext, about 1 of 100 first reads of
-        ``quality``). The catalog is small; what reads rows alone keeps all threads.
-        """
-        if self._access is not opening.Access.OWN or _OF_CATALOG.search(sql) is None:
-            yield
-            return
-        connection = self.connection
-        connection.execute("set threads = 1")
-        try:
-            yield
-        finally:
-            connection.execute("reset threads")
-
     def _table(self, result: duckdb.DuckDBPyConnection) -> pa.Table:
         if result.description is None:
             return pa.table({})
@@ -257,8 +236,7 @@ class Warehouse:
         stamp = _stamp(catalog)
         if catalog == self._attached and stamp == self._stamp:
             return False
-        if catalog != self._attached or self._access is not opening.Access.OWN:
-            self._opened.take(catalog)
+        self._opened.take(catalog)
         self._opened.refresh()
         self._attached, self._stamp = catalog, stamp
         return True
@@ -294,6 +272,20 @@ class Warehouse:
                 "from ohlcv('BTCUSDT.BINANCE', '1h', since := '2024-01-01')",
                 stacklevel=3,
             )
+
+    def _require_free(self, names: Collection[str]) -> None:
+        """Refuse frames that would stand in front of the lake's own tables and views."""
+        if not names:
+            return
+        taken = self.connection.execute(
+            "select lower(table_name) from information_schema.tables where table_schema = 'main'"
+        ).fetchall()
+        for name in names:
+            if (name.lower(),) in taken:
+                raise InvalidRequest(
+                    f"The lake's SQL has something of the name {name} already. Give the frame "
+                    f"another one: my_{name}=..."
+                )
 
     def _require_allowed(self, sql: str) -> None:
         if sql in self._allowed:

@@ -6,8 +6,10 @@ here opens or runs anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 
 import pyarrow as pa
 
@@ -23,6 +25,8 @@ _EVERY_CANDLE = "ohlcv_all"
 _TEMPLATE = "ohlcv_timeframe"
 # Base macros come before those that build on them, and before the rows of a data type.
 _FIRST_TABLE_MACRO = "20"
+_READERS = ("macros", "views", "analytics")
+_OF_LAKE = re.compile(r"\blake\.(\w+)")
 
 
 def versions() -> str:
@@ -63,6 +67,14 @@ def analytics() -> Iterator[str]:
 def view_names() -> list[str]:
     """The views that are there whatever the lake holds."""
     return [file.name for file in sql_files("views") if file.name != _TEMPLATE]
+
+
+@cache
+def tables() -> frozenset[str]:
+    """The tables of the catalog that our views and macros read, in the schema ``lake``."""
+    texts = [file.text for folder in _READERS for file in sql_files(folder)]
+    texts.append(sql_file("session", "files").text)
+    return frozenset(name for text in texts for name in _OF_LAKE.findall(text))
 
 
 def timeframe_view(timeframe: TimeFrame) -> str:

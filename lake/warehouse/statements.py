@@ -72,7 +72,6 @@ _FOR_STRANGERS = frozenset(
         "histogram",
         "histogram_values",
         "summary",
-        "query_table",
         "read_parquet",
         "parquet_scan",
         "parquet_metadata",
@@ -99,6 +98,23 @@ _NOT_FOR_STRANGERS = frozenset(
         "sleep_ms",
     }
 )
+# DuckDB's own views that strangers may use. The others tell of the machine as the functions do
+# that they stand on (pg_settings: paths, settings).
+_VIEWS_FOR_STRANGERS = frozenset(
+    {
+        "columns",
+        "schemata",
+        "tables",
+        "duckdb_columns",
+        "duckdb_tables",
+        "duckdb_types",
+        "duckdb_views",
+        "pg_tables",
+        "pg_views",
+        "sqlite_master",
+        "sqlite_schema",
+    }
+)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _EXPLAIN_WORDS = frozenset({"explain", "analyze", "verbose"})
 
@@ -119,6 +135,8 @@ def require_own(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
                 "save an answer use --output FILE."
             )
     kinds = _kinds(connection, sql)
+    if not kinds:
+        raise InvalidRequest("The SQL is empty. Write for example: from ohlcv_1h limit 5")
     if _Kind.EXPLAIN in kinds:
         if len(kinds) > 1:
             raise InvalidRequest("EXPLAIN stands alone; run the other statements before it.")
@@ -152,6 +170,10 @@ def require_locked(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
             raise InvalidRequest(f"{name}(...) is not possible in locked SQL.")
         if name in _NOT_FOR_STRANGERS or name in _REFUSED:
             raise InvalidRequest(f"{name}(...) is not possible in locked SQL.")
+    hidden = _internal_views(connection) - _VIEWS_FOR_STRANGERS
+    for name in _tables(tree):
+        if name in hidden:
+            raise InvalidRequest(f"{name} is not possible in locked SQL.")
 
 
 def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.StatementType]:
@@ -190,7 +212,7 @@ def _tokens(sql: str) -> list[tuple[str, int]]:
     # comments, neither of which it reports.
     starts = [offset for offset, _ in duckdb.tokenize(sql)]
     tokens = []
-    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+    for start, end in zip(starts, [*starts, len(data)][1:], strict=True):
         word = data[start:end].decode(errors="replace")
         tokens.append((_without_comments(word), start))
     return tokens
@@ -213,6 +235,23 @@ def _macros(connection: duckdb.DuckDBPyConnection) -> set[str]:
         "where function_type in ('macro', 'table_macro') and not internal"
     ).fetchall()
     return {name for (name,) in rows if not name.startswith("lake_")}
+
+
+def _internal_views(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    rows = connection.execute("select lower(view_name) from duckdb_views() where internal")
+    return {name for (name,) in rows.fetchall()}
+
+
+def _tables(node: Any) -> Iterator[str]:
+    """The name of every table and view in a parsed statement, in lower case."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _tables(each)
+    elif isinstance(node, dict):
+        if node.get("type") == "BASE_TABLE":
+            yield str(node["table_name"]).lower()
+        for value in node.values():
+            yield from _tables(value)
 
 
 def _functions(node: Any) -> Iterator[tuple[str, bool]]:

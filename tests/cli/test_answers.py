@@ -57,7 +57,7 @@ def test_types_that_csv_lacks_are_json_text(run: Run) -> None:
         "list": "[1, 2]",
         "struct": '{"a": null}',
         "map": '[["k", 1]]',
-        "span": "0 months 3 days 0 seconds",
+        "span": "3 days",
         "bytes": "\\xaa",
         "nothing": "",
         "word": "x",
@@ -152,6 +152,27 @@ GAP: Row = {
     "reason": "venue_outage",
     "evidence": "ccxt answer of 2024-01-04, later answers reach past it; absent from all held",
 }
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("timestamp '2024-01-03T23:00' - timestamp '2024-01-01'", "2 days 23:00:00"),
+        ("timestamp '2024-01-01' - timestamp '2024-01-01T00:00:01.5'", "-00:00:01.5"),
+        ("interval 14 month", "14 months"),
+        ("interval 0 day", "00:00:00"),
+    ],
+)
+def test_an_interval_is_text_of_one_form(run: Run, sql: str, text: str) -> None:
+    table = run("sql", f"select {sql} as span", "--data", LAKE).out
+    told = json.loads(run("sql", f"select {sql} as span", "--data", LAKE, "--json").out)
+    [row] = csv.DictReader(
+        io.StringIO(run("sql", f"select {sql} as span", "--data", LAKE, "--format", "csv").out)
+    )
+
+    assert table.splitlines()[1].strip() == text
+    assert told == [{"span": text}]
+    assert row["span"] == text
 
 
 def test_a_table_too_wide_for_the_terminal_goes_on_in_a_second_line() -> None:

@@ -175,7 +175,7 @@ def test_a_cancelled_job_keeps_what_it_stored_and_can_be_started_again(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"venue": Venue("OKX")}, "was asked for at OKX"),
+        ({"venue": Venue("OKX")}, "does not trade at OKX"),
         ({"end_time": START}, "end must be after the start"),
         ({"instrument_id": InstrumentId.from_str("BTCUSD.BINANCE")}, "Near: BTCUSDT"),
         ({"data_type": DataType.ORDERBOOK}, "keep no history .* --type orderbook"),
@@ -191,6 +191,37 @@ def test_a_wrong_job_is_refused_when_it_is_made(
         with pytest.raises(InvalidRequest, match=message):
             await create(engine, **changes)
         assert await engine.list_active_jobs() == []
+
+    with_engine(market, tmp_path / "data", act)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"end_time": START}, {"timeframe": None}, {"timeframe": "7m"}, {"venue": "OKX"}]
+)
+def test_what_is_wrong_in_itself_is_told_without_a_network(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    async def run() -> None:
+        async with HistoricalDataStore(data_path=tmp_path / "data") as store:
+            engine = DataIngestionEngine(data_store=store, base_url="http://127.0.0.1:9")
+            with pytest.raises(InvalidRequest):
+                await create(engine, **changes)
+
+    asyncio.run(run())
+
+
+def test_ids_venues_and_timeframes_may_be_text_as_in_the_store(
+    market: Path, tmp_path: Path
+) -> None:
+    async def act(engine: DataIngestionEngine) -> None:
+        job_id = await create(
+            engine, instrument_id="BTCUSDT.BINANCE", venue="BINANCE", timeframe="1h"
+        )
+        await (await engine.start_ingestion_job(job_id))
+
+        rows = await engine.read_ohlcv_parquet("BTCUSDT.BINANCE", "BINANCE", "1h")
+
+        assert rows.height == 24
 
     with_engine(market, tmp_path / "data", act)
 

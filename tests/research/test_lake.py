@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lake import InvalidRequest, Lake, SeriesNotFound
+from lake import InvalidRequest, Lake, SeriesNotFound, open_files
 from lake.domain.schemas import OHLCV
-from lake.errors import NoLake
+from lake.errors import NoLake, StorageError
 from tests.warehouse.lake_kit import hour, make_lake
 
 
@@ -273,3 +273,45 @@ def test_the_offset_of_a_parameter_is_not_dropped(lake: Lake, since: object) -> 
     )
 
     assert [each["first"][0] for each in (named, placed, macro)] == [datetime(2024, 2, 7, 18)] * 3
+
+
+def test_sql_after_the_end_opens_nothing_again(tmp_path: Path) -> None:
+    """Nobody would close it, and the file would stay open."""
+    root = make_lake(tmp_path / "data")
+    lake = Lake(root)
+    lake.close()
+
+    with pytest.raises(StorageError, match="closed here"):
+        lake.sql("select 1")
+
+    assert not open_files.is_registered(root / "catalog.sqlite")
+
+
+class TestFramesOfTheCaller:
+    def test_they_are_tables_for_this_once(self, lake: Lake) -> None:
+        mine = pl.DataFrame({"n": [7]})
+
+        assert lake.sql("from mine", mine=mine)["n"].to_list() == [7]
+        assert lake.sql("from mine", mine=mine.lazy())["n"].to_list() == [7]
+        with pytest.raises(InvalidRequest, match="mine does not exist"):
+            lake.sql("from mine")
+
+    @pytest.mark.parametrize("name", ["gaps", "OHLCV_ALL"])
+    def test_none_stands_in_front_of_a_view(self, lake: Lake, name: str) -> None:
+        """It would have answered for the lake from then on, without a word."""
+        before = lake.sql(f"select count(*) as n from {name}")["n"][0]
+
+        with pytest.raises(InvalidRequest, match=f"of the name {name} already"):
+            lake.sql("select 1", **{name: pl.DataFrame({"n": [7]})})
+
+        assert lake.sql(f"select count(*) as n from {name}")["n"][0] == before
+
+    def test_what_is_no_frame_is_refused_with_the_way_out(self, lake: Lake) -> None:
+        with pytest.raises(InvalidRequest, match=r"mine is a list.*polars\.DataFrame"):
+            lake.sql("from mine", mine=[1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", " ", ";", "-- nothing"])
+def test_sql_that_says_nothing_is_refused(lake: Lake, text: str) -> None:
+    with pytest.raises(InvalidRequest, match="empty"):
+        lake.sql(text)

@@ -19,7 +19,7 @@ from lake.domain.times import to_us
 from lake.storage.gaps import find_gaps
 from lake.storage.lake import PartitionCommit, Storage
 from lake.warehouse import Warehouse
-from tests.warehouse.lake_kit import candles, hour, series
+from tests.warehouse.lake_kit import candles, hour, series, write
 
 TAG = SourceTag("ccxt", 50)
 Span = tuple[int, int]
@@ -186,6 +186,36 @@ def test_the_grid_of_sql_is_the_grid_of_the_lake(
         assert opened == grid.floor(moment)
         assert ceiled == grid.ceil(moment)
         assert count == grid.count(TimeRange(moment, later))
+
+
+VIEWS = ("gaps", "quality", "coverage", "jobs", "partitions", "instruments", "listings", "mine")
+
+
+@pytest.mark.parametrize("name", [*VIEWS, "universe('BINANCE', '2024-01-02', 'USDT')"])
+def test_a_view_never_scans_sqlite_on_two_threads(own_root: Path, name: str) -> None:
+    """DuckDB 1.5.5 hands one SQLite connection to both: it crashes, or reads nonsense."""
+    (own_root / "queries").mkdir()
+    mine = "create view mine as from coverage inner join jobs using (job_id)"
+    (own_root / "queries" / "mine.sql").write_text(mine)
+
+    with Warehouse(own_root) as warehouse:
+        [(_, plan)] = warehouse.query(f"explain from {name}").rows()
+        [(_, live)] = warehouse.query("explain from catalog.series").rows()
+
+    assert "SQLITE" not in plan.upper()
+    assert "SQLITE" in live.upper()
+
+
+def test_views_and_files_are_of_one_state_that_follows(own_root: Path) -> None:
+    """What the views read was taken over together with the list of files, and again later."""
+    with Warehouse(own_root) as warehouse:
+        before = warehouse.query("select count(*) as n from partitions")["n"][0]
+        with Storage.open(own_root) as storage:
+            write(storage, series("NEWUSDT.BINANCE"), hour(0), 2)
+        after = warehouse.query("select count(*) as n from partitions")["n"][0]
+        rows = warehouse.query("select count(*) as n from ohlcv('NEWUSDT.BINANCE', '1h')")["n"][0]
+
+    assert (after - before, rows) == (1, 2)
 
 
 def test_every_view_column_and_macro_has_a_comment(warehouse: Warehouse) -> None:

@@ -526,3 +526,42 @@ def test_half_an_hour_is_not_a_zone(root: Path) -> None:
     rows = query(root, "select min(ts) as first, max(close_ts) as last from ohlcv_1h")
 
     assert rows.rows() == [(datetime(2023, 12, 30), datetime(2023, 12, 30) + timedelta(hours=960))]
+
+
+def test_differences_of_times_are_durations(warehouse: Warehouse) -> None:
+    """DuckDB's interval is a type that polars does not take from Arrow."""
+    answer = warehouse.query(
+        "select ts, ts - lag(ts) over (order by ts) as since from ohlcv('BTCUSDT.BINANCE', '1h', "
+        "since := '2024-02-01', until := '2024-02-02T02:00') order by ts desc limit 3"
+    )
+    whole = warehouse.query("select interval '-1 day 2 hours 1 microsecond' as d, null as n")
+    none = warehouse.query("select ts - ts as d from ohlcv_1h where false")
+
+    assert answer["since"].to_list() == [timedelta(hours=1)] * 3
+    assert whole["d"].to_list() == [timedelta(days=-1, hours=2, microseconds=1)]
+    assert none.schema["d"] == pl.Duration("us")
+
+
+def test_a_missing_difference_is_missing(warehouse: Warehouse) -> None:
+    answer = warehouse.query(
+        "select d from (values (null::interval, 1), (interval 1 day, 2)) t(d, n) order by n"
+    )
+
+    assert answer["d"].to_list() == [None, timedelta(days=1)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("select interval 1 month as d", "months"),
+        ("select [interval 1 day] as d", "d is of a type .*list<"),
+        ("select {'a': {'b': interval 1 day}} as d", "d is of a type"),
+        ("select map {1: interval 1 day} as d", "d is of a type"),
+        ("select union_value(k := 1) as u", "u is of a type .*Cast it"),
+    ],
+)
+def test_a_type_that_polars_does_not_have_is_named(
+    warehouse: Warehouse, sql: str, told: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=told):
+        warehouse.query(sql)
