@@ -50,7 +50,7 @@ class ArchiveBehaviour:
 
     Attributes:
         missing: Not there, whatever the lake holds.
-        revised: Published again since, with the first volume, quantity or rate that is not 0 doubled.
+        revised: Published again since, with the first volume, quantity or rate but 0 doubled.
         corrupted: One byte differs from what the checksum was made of.
         unproven: There is no ``.CHECKSUM``.
     """

@@ -265,7 +265,8 @@ def test_a_stop_stores_what_was_taken_at_once(box: BoxThread, lake: Storage) -> 
     assert [each.state for each in until.books] == [JobState.COMPLETED] * 2
     assert (ended.exit_code, until.exit_code) == (130, 130)
     assert stored(lake, BTC).num_rows == ended.books[0].stored + until.books[0].stored
-    assert ended.stored >= 6
+    # Two that come close after one another on a busy machine may be the same book.
+    assert ended.stored + sum(each.unchanged for each in ended.books) >= 6
     last = [job for job in lake.jobs.list() if job.series == BTC][-1]
     assert last.end_time - last.start_time > WANTED.every
 
