@@ -40,6 +40,8 @@ MINUTES = [
     ("00:08", 106, 106, 104, 104, 1, 105),
     ("00:09", 104, 105, 104, 105, 1, 105),
 ]
+# What was told of the last one at first.
+FIRST_TOLD = [("00:09", 104, 105, 104, 104, 3, 105)]
 HOURS = {
     BTC: [("00", 100), ("01", 110), ("02", 99), ("04", 121), ("05", 133.1)],
     ETH: [("00", 11), ("01", 10), ("02", 100 / 9), ("03", 10), ("04", 11), ("05", 10)],
@@ -69,6 +71,7 @@ def make_example_lake(root: Path) -> Path:
     """A new lake at *root* with the rows above, and instruments that came and went."""
     with Storage.open(root, create=True) as storage:
         _instruments(storage)
+        _store(storage, DataType.OHLCV, BTC, CANDLE, FIRST_TOLD, "1m")
         _store(storage, DataType.OHLCV, BTC, CANDLE, MINUTES, "1m")
         for name, closes in HOURS.items():
             rows = [(f"{hour}:00", *(4 * [close]), 1, close) for hour, close in closes]
