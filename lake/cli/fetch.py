@@ -173,8 +173,7 @@ def run_in_passing(
 
 def engine(storage: Storage, settings: Settings, listener: Listener | None = None) -> Backfill:
     """The engine with the settings in force."""
-    from lake.ingestion import Backfill
-    from lake.sources.archive.binance_tree import Choice
+    from lake.ingestion import Backfill, Choice
 
     return Backfill(
         storage,

@@ -104,8 +104,7 @@ async def _planned(engine: Backfill, asked: Sequence[Request]) -> Plan:
 
 
 def _engine(storage: Storage, options: Mapping[str, Any]) -> Backfill:
-    from lake.ingestion import Backfill
-    from lake.sources.archive.binance_tree import Choice
+    from lake.ingestion import Backfill, Choice
 
     flags = {name: options.get(name) for name in _SETTINGS}
     settings = load(storage.root, environment=os.environ, flags=flags)

@@ -35,6 +35,8 @@ def test_flags_go_before_variables_before_the_file_before_defaults() -> None:
         "min_free": "lake.toml",
         "base_url": "default",
         "accept_base_url": "default",
+        "archive_url": "default",
+        "source": "default",
     }
 
 
@@ -48,6 +50,7 @@ def test_flags_go_before_variables_before_the_file_before_defaults() -> None:
         ("min_free = 'much'", "is not a size"),
         ("base_url = 'example'", "http://"),
         ("accept_base_url = 'maybe'", "neither true nor false"),
+        ("source = 'ftp'", "none of auto, archive, rest"),
         ("rate_share = ", "lake.toml cannot be read"),
         ("keep = 1", "[[keep]]"),
         ("[[keep]]\nvenue = 'binance'", "lacks instruments, start"),

@@ -1,0 +1,226 @@
+"""Downloads over a real line: broken off, resumed, verified, absent, twice at once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from lake.errors import SourceError, StorageError
+from lake.sources.answers import Retry
+from lake.sources.archive.download import Downloaded, Downloader, remove
+
+BODY = bytes(range(256)) * 4_000
+PATH = "data/spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01.zip"
+QUICK = Retry(attempts=6, base_s=0.001, longest_s=0.01)
+
+
+@dataclass
+class Vendor:
+    """A vendor's server: its file, and how it misbehaves.
+
+    ``cuts`` are the numbers of bytes after which one answer each breaks off.
+    """
+
+    body: bytes = BODY
+    digest: str | None = hashlib.sha256(BODY).hexdigest()
+    etag: str = '"one"'
+    cuts: list[int] = field(default_factory=list)
+    status: int = 200
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    url: str = ""
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        wanted = request.headers.get("Range", "")
+        self.asked.append((request.path.rpartition("/")[2], wanted))
+        if request.path.endswith(".CHECKSUM"):
+            if self.digest is None:
+                return web.Response(status=404)
+            return web.Response(text=f"{self.digest}  file.zip\n")
+        if self.status != 200:
+            return web.Response(status=self.status, text="<html>no</html>")
+        start = 0
+        if wanted and request.headers.get("If-Range") == self.etag:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        response = web.StreamResponse(status=206 if start else 200, headers={"ETag": self.etag})
+        response.content_length = len(self.body) - start
+        await response.prepare(request)
+        if self.cuts:
+            await response.write(self.body[start : start + self.cuts.pop(0)])
+            assert request.transport is not None
+            request.transport.close()
+            return response
+        await response.write(self.body[start:])
+        return response
+
+
+@asynccontextmanager
+async def serving(vendor: Vendor) -> AsyncIterator[Vendor]:
+    runner = web.ServerRunner(web.Server(vendor.answer))  # type: ignore[arg-type]
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    vendor.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield vendor
+    finally:
+        await runner.cleanup()
+
+
+def during(
+    vendor: Vendor, folder: Path, work: Callable[[Downloader], Awaitable[Downloaded | None]]
+) -> Downloaded | None:
+    async def run() -> Downloaded | None:
+        async with (
+            serving(vendor),
+            Downloader(vendor.url, folder, min_free=0, retry=QUICK) as downloader,
+        ):
+            return await work(downloader)
+
+    return asyncio.run(run())
+
+
+def fetched(vendor: Vendor, folder: Path) -> Downloaded | None:
+    return during(vendor, folder, lambda downloader: downloader.fetch(PATH))
+
+
+def ranges(vendor: Vendor) -> list[str]:
+    return [part for name, part in vendor.asked if name.endswith(".zip")]
+
+
+def test_a_file_comes_whole_with_its_checksum_beside_it(tmp_path: Path) -> None:
+    vendor = Vendor()
+
+    found = fetched(vendor, tmp_path)
+
+    assert found is not None
+    assert found.path == tmp_path / PATH
+    assert found.path.read_bytes() == BODY
+    assert (found.etag, found.bytes) == ('"one"', len(BODY))
+    assert vendor.digest is not None
+    assert vendor.digest in found.path.with_name(f"{found.path.name}.CHECKSUM").read_text()
+    remove(found)
+    assert list(tmp_path.parent.glob(f"{tmp_path.name}/*")) == []
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_did(tmp_path: Path) -> None:
+    vendor = Vendor(cuts=[300_000, 500_000])
+
+    found = fetched(vendor, tmp_path)
+
+    assert found is not None
+    assert found.path.read_bytes() == BODY
+    assert ranges(vendor) == ["", "bytes=300000-", "bytes=800000-"]
+
+
+def test_a_file_that_changed_in_between_starts_anew(tmp_path: Path) -> None:
+    """Two halves of two versions would be a file that never was."""
+    vendor = Vendor(cuts=[300_000])
+    broken = Retry(attempts=1)
+
+    async def first(downloader: Downloader) -> Downloaded | None:
+        downloader._retry = broken
+        with pytest.raises(SourceError):
+            await downloader.fetch(PATH)
+        return None
+
+    during(vendor, tmp_path, first)
+    revised = Vendor(body=BODY[::-1], digest=hashlib.sha256(BODY[::-1]).hexdigest(), etag='"two"')
+    found = fetched(revised, tmp_path)
+
+    assert found is not None
+    assert found.path.read_bytes() == BODY[::-1]
+    assert ranges(revised) == ["bytes=300000-"]
+
+
+def test_what_is_not_there_is_an_answer(tmp_path: Path) -> None:
+    vendor = Vendor(status=404, digest=None)
+
+    assert fetched(vendor, tmp_path) is None
+    assert len(ranges(vendor)) == 1
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_whole_file_is_not_downloaded_again(tmp_path: Path) -> None:
+    fetched(Vendor(), tmp_path)
+    vendor = Vendor()
+
+    found = fetched(vendor, tmp_path)
+
+    assert found is not None
+    assert found.was_there
+    assert ranges(vendor) == []
+
+
+def test_a_wrong_checksum_is_tried_twice_and_refused(tmp_path: Path) -> None:
+    vendor = Vendor(digest="0" * 64)
+
+    with pytest.raises(SourceError, match=r"differs from its \.CHECKSUM, twice"):
+        fetched(vendor, tmp_path)
+
+    assert len(ranges(vendor)) == 2
+    assert list(tmp_path.rglob("*.zip")) == []
+
+
+@pytest.mark.parametrize(("status", "tries"), [(500, 6), (503, 6), (403, 1), (451, 1)])
+def test_errors_that_may_pass_are_retried_and_others_are_not(
+    tmp_path: Path, status: int, tries: int
+) -> None:
+    vendor = Vendor(status=status)
+
+    with pytest.raises(SourceError, match=f"status {status}"):
+        fetched(vendor, tmp_path)
+
+    assert len(ranges(vendor)) == tries
+
+
+def test_nobody_there_is_a_source_error_that_says_the_way_out(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Downloader("http://127.0.0.1:1", tmp_path, retry=QUICK) as downloader:
+            await downloader.fetch(PATH)
+
+    with pytest.raises(SourceError, match="--source rest"):
+        asyncio.run(run())
+
+
+def test_two_at_once_download_one_file_once(tmp_path: Path) -> None:
+    """Two processes would behave alike: each has the file open on its own."""
+    vendor = Vendor()
+
+    async def twice(downloader: Downloader) -> Downloaded | None:
+        async with Downloader(vendor.url, tmp_path, min_free=0, retry=QUICK) as other:
+            one, two = await asyncio.gather(downloader.fetch(PATH), other.fetch(PATH))
+        assert one is not None
+        assert two is not None
+        return one
+
+    found = during(vendor, tmp_path, twice)
+
+    assert found is not None
+    assert found.path.read_bytes() == BODY
+    assert len(ranges(vendor)) <= 2
+
+
+def test_a_full_disk_is_told_before_anything_comes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with (
+            serving(Vendor()) as vendor,
+            Downloader(vendor.url, tmp_path, min_free=1 << 60, retry=QUICK) as downloader,
+        ):
+            await downloader.fetch(PATH)
+
+    with pytest.raises(StorageError, match="min_free"):
+        asyncio.run(run())
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("in the way")
+
+    with pytest.raises(StorageError, match="cannot be made"):
+        fetched(Vendor(), tmp_path)
