@@ -110,7 +110,7 @@ def verify(
             lambda _: _verified(storage, settings, chosen, should_mend=fix)
         )
     differing = [each for each in found if each.standing.value == "changed"]
-    rows = [_row(each.series, each.file) | {"state": each.standing} for each in found]
+    rows = [_row(each.series, each.file) | {"state": each.standing.value} for each in found]
     if changed:
         rows = [row for row, each in zip(rows, found, strict=True) if each in differing]
     empty = "no file has changed" if found else "no file that its vendor publishes was taken in"

@@ -13,6 +13,7 @@ from lake.domain.jobs import Lease
 from lake.domain.ranges import TimeRange, intersect, subtract
 from lake.errors import InvalidRequest, SourceError
 from lake.ingestion.archive_pass import ArchivePass
+from lake.ingestion.brought import Brought
 from lake.ingestion.estimates import Sureness
 from lake.ingestion.events import Listener
 from lake.sources.archive.binance_tree import (
@@ -164,11 +165,10 @@ class Archives:
         gates: Gates,
         emit: Listener,
         must_stop: Callable[[], bool],
-    ) -> tuple[int, Sequence[TimeRange]]:
-        """Bring the files of *plan*: how many rows came, and what is left to be asked.
+    ) -> Brought:
+        """Bring the files of *plan*.
 
         Raises:
-            SourceError: Only archives are wanted, and some file could not be had or used.
             StorageError: The disk is full, or SQLite failed.
         """
         bringing = ArchivePass(
@@ -188,18 +188,18 @@ class Archives:
         await bringing.bring(plan.files, plan.pieces)
         left = await asyncio.to_thread(self._left, plan, lease)
         if plan.asks_venue:
-            return bringing.rows, left
-        if not must_stop():
-            why = bringing.problems[0] if bringing.problems else "the archive has no such file"
-            for part in left:
-                self._storage.catalog.add_failed(plan.series, part, lease.job_id, why)
+            return Brought(bringing.rows, left)
+        if not left or must_stop():
+            return Brought(bringing.rows, ())
+        why = bringing.problems[0] if bringing.problems else "the archive has no such file"
+        for part in left:
+            self._storage.catalog.add_failed(plan.series, part, lease.job_id, why)
+        problem = None
         if bringing.problems:
-            raise SourceError(
-                f"{len(bringing.problems):,} of {len(plan.files):,} archive files could not be "
-                f"used: {bringing.problems[0]}",
-                retryable=False,
-            )
-        return bringing.rows, ()
+            count = len(bringing.problems)
+            text = f"{count:,} archive {'files' if count > 1 else 'file'} could not be used: {why}"
+            problem = SourceError(text, retryable=False)
+        return Brought(bringing.rows, (), problem)
 
     def _left(self, plan: SeriesPlan, lease: Lease) -> list[TimeRange]:
         """What of *plan* no file has answered."""

@@ -92,12 +92,13 @@ class ArchivePass:
                     if error.retryable:
                         # The tree cannot be reached: the other files fare no better.
                         break
+                    waiting.extendleft(reversed(self._days(file, pieces)))
                     continue
                 if found is None:
                     await self._absent(file)
                     waiting.extendleft(reversed(self._days(file, pieces)))
-                else:
-                    await self._add(file, found, pieces)
+                elif not await self._add(file, found, pieces):
+                    waiting.extendleft(reversed(self._days(file, pieces)))
             await self._flush(pieces)
         finally:
             for _, fetching in under_way:
@@ -148,22 +149,24 @@ class ArchivePass:
         self._known[file.name] = known
         await asyncio.to_thread(self.storage.archives.record, self.series, known)
 
-    async def _add(self, file: RemoteFile, found: Downloaded, pieces: Sequence[TimeRange]) -> None:
-        """Store *file*; days of candles wait for one another, a month of them is one commit."""
+    async def _add(self, file: RemoteFile, found: Downloaded, pieces: Sequence[TimeRange]) -> bool:
+        """Store *file*; days of candles wait for one another, a month of them is one commit.
+
+        False: it cannot be used.
+        """
         is_day_of_month = self.series.data_type is DataType.OHLCV and not file.is_month
         if self._days_held and not (
             is_day_of_month and _month(self._days_held[-1][0]) == _month(file)
         ):
             await self._flush(pieces)
         self._days_held.append((file, found))
-        if not is_day_of_month:
-            await self._flush(pieces)
+        return is_day_of_month or await self._flush(pieces)
 
-    async def _flush(self, pieces: Sequence[TimeRange]) -> None:
-        """Take in the files at hand; they leave the disk when their rows are in the lake."""
+    async def _flush(self, pieces: Sequence[TimeRange]) -> bool:
+        """Take in the files at hand, which leave the disk then; whether all can be used."""
         batch, self._days_held = self._days_held, []
         if not batch:
-            return
+            return True
         wanted = intersect(list(pieces), [file.promise for file, _ in batch])
         work = sum(slots(self.series, each) for each in wanted)
         is_candles = self.series.data_type is DataType.OHLCV
@@ -191,6 +194,7 @@ class ArchivePass:
         )
         for _, found in batch:
             await asyncio.to_thread(remove, found)
+        return all(each.state is not FileState.REFUSED for each in outcomes)
 
     def _take_in(self, files: Sequence[Downloaded], commits: list[Stored]) -> Sequence[FileOutcome]:
         return import_fetched(

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from lake.domain.gaps import GapReason, first_row_text
 from lake.domain.identifiers import DataType, Series
 from lake.domain.jobs import Job, JobState, Lease
-from lake.domain.ranges import TimeRange, subtract
+from lake.domain.ranges import subtract
 from lake.domain.resolve import resolve
 from lake.domain.times import iso
 from lake.errors import InvalidRequest, LakeError, StorageError
 from lake.ingestion.archive_offers import Archives, Wanted
+from lake.ingestion.brought import BringFirst, Brought
 from lake.ingestion.events import (
     BudgetState,
     Event,
@@ -38,7 +39,6 @@ from lake.ingestion.recording import Recording, RecordingPlan, RecordReport, pla
 from lake.ingestion.runner import (
     LEASE_S,
     ROWS_IN_FLIGHT,
-    BringFirst,
     Gates,
     JobRunner,
     RowGate,
@@ -365,7 +365,7 @@ class Backfill:
         if not each.files:
             return None
 
-        async def bring(must_stop: Callable[[], bool]) -> tuple[int, Sequence[TimeRange]]:
+        async def bring(must_stop: Callable[[], bool]) -> Brought:
             source = await self.venues.source(each.series.venue)
             return await self.archives.bring(
                 each,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from lake.domain.coverage import Claim, Coverage
 from lake.domain.ranges import subtract
 from lake.ingestion.import_report import Fetched
 from lake.sources.archive import ArchiveFile, Streamed
+from lake.sources.archive.digests import sha256_of
 from lake.storage.archive_files import ArchiveState, KnownFile
 
 if TYPE_CHECKING:
@@ -26,12 +26,11 @@ class Ledger:
     storage: Storage
     fetched: Mapping[Path, Fetched]
     now: datetime
-    _digests: dict[Path, str] = field(default_factory=dict)
 
     def taken_in(self, file: ArchiveFile) -> KnownFile | None:
         """What is known of this very file, where all that it gave is still covered."""
         known = self._known(file)
-        if known is None or known.window is None or known.sha256 != self._digest(file.path):
+        if known is None or known.window is None or known.sha256 != sha256_of(file.path):
             return None
         covered = [row.range for row in self._covered(file)]
         return None if subtract([known.window], covered) else known
@@ -44,7 +43,7 @@ class Ledger:
             and known.promises
             and file.promise is not None
             and found.is_intact
-            and known.sha256 != self._digest(file.path)
+            and known.sha256 != sha256_of(file.path)
         )
 
     def is_claimed(self, file: ArchiveFile, claims: Sequence[Claim]) -> bool:
@@ -81,12 +80,6 @@ class Ledger:
         coverage = self.storage.catalog.coverage(file.series)
         return [row for row in coverage if row.source == source]
 
-    def _digest(self, path: Path) -> str:
-        if path not in self._digests:
-            with path.open("rb") as file:
-                self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
-        return self._digests[path]
-
     def _record(self, file: ArchiveFile, state: ArchiveState, **more: Any) -> None:
         origin = self.fetched.get(file.path)
         known = KnownFile(
@@ -96,7 +89,7 @@ class Ledger:
             url=None if origin is None else origin.url,
             etag=None if origin is None else origin.etag,
             bytes=file.path.stat().st_size,
-            sha256=self._digest(file.path),
+            sha256=sha256_of(file.path),
             **more,
         )
         self.storage.archives.record(file.series, known)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,7 @@ from lake.domain.partitions import Partition, split
 from lake.domain.ranges import TimeRange, subtract
 from lake.domain.rows import Page
 from lake.errors import LakeError, LeaseLost, StorageError
+from lake.ingestion.brought import BringFirst
 from lake.ingestion.events import JobEnded, JobStarted, Listener, PageFetched, Stored
 from lake.ingestion.planning import slots
 
@@ -47,10 +48,6 @@ STREAMED_ROWS = 500_000
 MOST_STREAMED_ROWS = 2_000_000
 # Where a venue is slow, a kill costs no more than what came in this time.
 STREAMED_S = 60.0
-
-
-BringFirst = Callable[[Callable[[], bool]], Awaitable[tuple[int, Sequence[TimeRange]]]]
-"""Brings rows, given what says whether to stop: how many, and the ranges that are left."""
 
 
 class Stopped(Exception):
@@ -146,13 +143,15 @@ class JobRunner:
 
     async def _brought(self, before: BringFirst) -> Sequence[TimeRange]:
         try:
-            rows, left = await before(self._must_stop)
+            brought = await before(self._must_stop)
         except LakeError as error:
             self._failure = error
             return ()
-        self._rows += rows
-        self._slots_done = self._slots_total - sum(slots(self._series, each) for each in left)
-        return left
+        self._rows += brought.rows
+        self._failure = brought.problem
+        left = sum(slots(self._series, each) for each in brought.left)
+        self._slots_done = self._slots_total - left
+        return brought.left
 
     async def _fetch_all(self, pieces: Sequence[TimeRange]) -> None:
         by_partition: dict[Partition, list[TimeRange]] = {}

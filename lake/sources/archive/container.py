@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import hashlib
 import io
 import re
 import stat
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from lake.errors import SourceError
+from lake.sources.archive.digests import sha256_of
 
 # Vendors' CSV deflates 2 to 30 times; deflate itself can reach 1,032.
 MAX_RATIO = 200
@@ -174,7 +174,7 @@ def open_container(path: Path) -> Iterator[Container]:
     with file:
         head = file.read(_HEAD_BYTES)
         _require_data(path, head)
-        digest = _checksum(path, file)
+        digest = _checksum(path)
         packed = path.stat().st_size
         if head.startswith(b"PK"):
             with _zip(path, file) as archive:
@@ -200,7 +200,7 @@ def _require_data(path: Path, head: bytes) -> None:
         raise refused(path, "is not a zip")
 
 
-def _checksum(path: Path, file: IO[bytes]) -> bool:
+def _checksum(path: Path) -> bool:
     """Compare with the ``.CHECKSUM`` file beside *path*; whether there is one."""
     beside = path.with_name(path.name + ".CHECKSUM")
     if not beside.is_file():
@@ -212,12 +212,7 @@ def _checksum(path: Path, file: IO[bytes]) -> bool:
             f"{path.name} unchecked.",
             retryable=False,
         )
-    file.seek(0)
-    digest = hashlib.sha256()
-    while block := file.read(_READ_BYTES):
-        digest.update(block)
-    file.seek(0)
-    if digest.hexdigest() != found[1].lower():
+    if sha256_of(path) != found[1].lower():
         raise refused(path, f"differs from its checksum in {beside.name}")
     return True
 

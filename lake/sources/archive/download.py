@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -24,6 +23,7 @@ import certifi
 
 from lake.errors import SourceError, StorageError
 from lake.sources.answers import Retry
+from lake.sources.archive.digests import sha256_of
 
 _CHUNK = 1 << 20
 # A month of Binance's trades of its largest market is some 10 GB.
@@ -319,7 +319,4 @@ def _is_whole(path: Path, digest: str | None) -> bool:
     """Whether the file is there, with that digest where one is known."""
     if not path.is_file():
         return False
-    if digest is None:
-        return True
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == digest
+    return digest is None or sha256_of(path) == digest

@@ -1,0 +1,34 @@
+"""The sha256 of files on the disk, each computed once while the file stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+
+# More than are at hand at any time.
+_REMEMBERED = 1_024
+_State = tuple[int, int, int, int]
+
+_lock = threading.Lock()
+_known: dict[_State, str] = {}
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of the file at *path*, in hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        told = path.stat()
+        state = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
+        with _lock:
+            if state in _known:
+                return _known[state]
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with _lock:
+        if len(_known) >= _REMEMBERED:
+            _known.clear()
+        _known[state] = digest
+    return digest
