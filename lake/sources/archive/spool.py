@@ -23,10 +23,10 @@ from lake.domain.schemas import ROW_SPECS, RowSpec
 from lake.domain.times import from_us, to_us
 from lake.errors import SourceError
 
-# Rows kept in memory before all of them go to the disk: some 70 MB of trades.
-_MEMORY_ROWS = 1_000_000
-# Rows that are in no order are sorted in memory, some 350 MB of them.
-_MOST_UNSORTED_ROWS = 5_000_000
+# Some 70 MB of trades.
+MEMORY_ROWS = 1_000_000
+# Some 350 MB of them.
+MOST_UNSORTED_ROWS = 5_000_000
 # Rows of one table of an answer: what a commit works on at a time.
 _TABLE_ROWS = 250_000
 # A feed's rows follow the matching engine, their times are taken a little later: so far apart
@@ -66,10 +66,22 @@ class Spool:
     Args:
         series: What the rows are of.
         scratch: Where rows go that memory should not hold.
+        memory_rows: Rows kept in memory before all of them go to the disk.
+        most_unsorted_rows: Rows of a partition in no order that may be sorted in memory.
     """
 
-    def __init__(self, series: Series, scratch: Path) -> None:
+    def __init__(
+        self,
+        series: Series,
+        scratch: Path,
+        *,
+        memory_rows: int = MEMORY_ROWS,
+        most_unsorted_rows: int = MOST_UNSORTED_ROWS,
+    ) -> None:
         self._series = series
+        self._memory_rows = memory_rows
+        self._most_unsorted_rows = most_unsorted_rows
+        self._files = 0
         self._spec: RowSpec = ROW_SPECS[series.data_type]
         self._scratch = scratch
         self._stores: dict[Partition, _Store] = {}
@@ -107,7 +119,7 @@ class Spool:
             if store.writer is not None:
                 store.writer.close()
                 store.writer = None
-            if not store.is_ascending and store.rows > _MOST_UNSORTED_ROWS:
+            if not store.is_ascending and store.rows > self._most_unsorted_rows:
                 raise SourceError(
                     f"{store.rows:,} rows of {store.window} are in no order, too many to be "
                     "sorted in memory. Sort the file by time, or cut it by day.",
@@ -153,7 +165,7 @@ class Spool:
             return
         store.tables.append(rows)
         self._in_memory += rows.num_rows
-        if self._in_memory > _MEMORY_ROWS:
+        if self._in_memory > self._memory_rows:
             self._spills = True
             for each in self._stores.values():
                 for table in each.tables:
@@ -167,7 +179,8 @@ class Spool:
                 if each.writer is not None:
                     each.writer.close()
                     each.writer = None
-            path = self._scratch / f"{len(self._stores)}-{len(store.files)}.arrow"
+            path = self._scratch / f"{self._files}.arrow"
+            self._files += 1
             store.files.append(path)
             store.writer = pa.ipc.new_file(str(path), self._spec.schema)
         store.writer.write_table(rows)
