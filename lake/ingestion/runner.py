@@ -43,10 +43,10 @@ ROWS_IN_FLIGHT = 1_000_000
 STREAMED_ROWS = 500_000
 # A commit writes its whole day again, so the next one waits until as many rows have come as the
 # day holds, up to this: four million trades are written twice and not nine times.
-MOST_STREAMED_ROWS = 1_500_000
-# A trade takes 70 bytes and as many again while it is merged: of such rows the gate lets in two
-# for a candle.
-STREAMED_PER_CANDLE = 2
+MOST_STREAMED_ROWS = 1_250_000
+# A trade takes 70 bytes, as many again while it is merged, and what allocators keep of that: of
+# such rows the gate lets in three for two candles.
+STREAMED_PER_CANDLE = 1.5
 # Where a venue is slow, a kill costs no more than what came in this time.
 STREAMED_S = 60.0
 
@@ -218,7 +218,7 @@ class JobRunner:
         pages: list[Page] = []
         count, due, began = 0, STREAMED_ROWS, time.monotonic()
         failures: list[BaseException] = []
-        async with self._gates.rows.hold(STREAMED_ROWS // STREAMED_PER_CANDLE) as room:
+        async with self._gates.rows.hold(weight_of(STREAMED_ROWS)) as room:
             try:
                 for window in windows:
                     stream = self._source.pages(self._instrument, self._series, window)
@@ -359,7 +359,12 @@ class JobRunner:
         self._storage.jobs.finish(self._lease, state, error)
 
 
+def weight_of(rows: int) -> int:
+    """How many candles' room so many *rows* of a stream take."""
+    return round(rows / STREAMED_PER_CANDLE)
+
+
 def gathered_at_once(room: Room, held: int) -> int:
     """How many rows to gather before a day that holds *held* is written again."""
     wanted = min(MOST_STREAMED_ROWS, max(STREAMED_ROWS, held))
-    return max(STREAMED_ROWS, STREAMED_PER_CANDLE * room.grow_to(wanted // STREAMED_PER_CANDLE))
+    return max(STREAMED_ROWS, round(room.grow_to(weight_of(wanted)) * STREAMED_PER_CANDLE))

@@ -7,10 +7,10 @@ import asyncio
 from lake.ingestion.runner import (
     MOST_STREAMED_ROWS,
     ROWS_IN_FLIGHT,
-    STREAMED_PER_CANDLE,
     STREAMED_ROWS,
     RowGate,
     gathered_at_once,
+    weight_of,
 )
 
 
@@ -45,11 +45,11 @@ def test_who_waits_for_room_is_let_in_when_a_grown_share_is_given_back() -> None
     assert asyncio.run(scenario()) == ["given back", "in"]
 
 
-def test_days_fetched_at_once_hold_two_million_trades_together_whatever_they_hold() -> None:
+def test_days_fetched_at_once_hold_half_as_many_trades_again_as_candles() -> None:
     """Each alone would gather as many rows as its day has; two of them took 900 MB."""
 
     async def scenario() -> list[int]:
-        gate, least = RowGate(ROWS_IN_FLIGHT), STREAMED_ROWS // STREAMED_PER_CANDLE
+        gate, least = RowGate(ROWS_IN_FLIGHT), weight_of(STREAMED_ROWS)
         async with gate.hold(least) as first, gate.hold(least) as second:
             return [
                 gathered_at_once(first, 700_000),
@@ -59,8 +59,15 @@ def test_days_fetched_at_once_hold_two_million_trades_together_whatever_they_hol
 
     found = asyncio.run(scenario())
 
-    assert found == [700_000, MOST_STREAMED_ROWS, STREAMED_ROWS]
-    assert sum(found[1:]) == 2_000_000
+    assert found == [700_000, 1_000_000, 500_000]
+
+
+def test_a_day_alone_gathers_more() -> None:
+    async def scenario() -> int:
+        async with RowGate(ROWS_IN_FLIGHT).hold(weight_of(STREAMED_ROWS)) as room:
+            return gathered_at_once(room, 15_000_000)
+
+    assert asyncio.run(scenario()) == MOST_STREAMED_ROWS
 
 
 def test_a_small_gate_still_lets_a_stream_gather_what_makes_a_commit_worthwhile() -> None:
