@@ -175,6 +175,7 @@ def engine(storage: Storage, settings: Settings, listener: Listener | None = Non
     """The engine with the settings in force."""
     from lake.ingestion import Backfill, Choice
 
+    _give_memory_back()
     return Backfill(
         storage,
         base_url=settings.base_url,
@@ -186,6 +187,18 @@ def engine(storage: Storage, settings: Settings, listener: Listener | None = Non
         archive_url=settings.archive_url,
         on_event=listener,
     )
+
+
+def _give_memory_back() -> None:
+    """Let Arrow use the allocator that returns what is freed, where it was built with it.
+
+    Pages are made in one thread and freed in another. Arrow's default (mimalloc) keeps such memory:
+    100 MB of 500 at the end of a day of 15 million trades. A process of ours is free to choose.
+    """
+    import pyarrow as pa
+
+    if "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 async def _backfill(

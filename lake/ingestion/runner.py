@@ -40,18 +40,33 @@ STOP_GRACE_S = 10.0
 # each while they are merged and written, so this bounds memory near 350 MB.
 ROWS_IN_FLIGHT = 1_000_000
 
-
-# Trades and the like are committed whenever so many have come: about 150 MB with the merge.
+# Trades and the like are committed whenever so many have come.
 STREAMED_ROWS = 500_000
 # A commit writes its whole day again, so the next one waits until as many rows have come as the
-# day holds, up to this (70 bytes each): four million trades are written twice and not nine times.
-MOST_STREAMED_ROWS = 2_000_000
+# day holds, up to this: four million trades are written twice and not nine times.
+MOST_STREAMED_ROWS = 1_250_000
+# A trade takes 70 bytes, as many again while it is merged, and what allocators keep of that: of
+# such rows the gate lets in three for two candles.
+STREAMED_PER_CANDLE = 1.5
 # Where a venue is slow, a kill costs no more than what came in this time.
 STREAMED_S = 60.0
 
 
 class Stopped(Exception):
     """The job was cancelled, or the run was asked to stop."""
+
+
+class Room:
+    """What somebody holds of a :class:`RowGate`."""
+
+    def __init__(self, gate: RowGate, rows: int) -> None:
+        self._gate = gate
+        self.rows = rows
+
+    def grow_to(self, rows: int) -> int:
+        """Take what is free of *rows*, without waiting; how many are held then."""
+        self.rows += self._gate.take(max(0, rows - self.rows))
+        return self.rows
 
 
 class RowGate:
@@ -63,18 +78,25 @@ class RowGate:
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
-    async def hold(self, rows: int) -> AsyncIterator[None]:
+    async def hold(self, rows: int) -> AsyncIterator[Room]:
         """Holds room for *rows* (more than there is counts as all there is)."""
         share = min(rows, self._capacity)
         async with self._changed:
             await self._changed.wait_for(lambda: self._free >= share)
             self._free -= share
+        room = Room(self, share)
         try:
-            yield
+            yield room
         finally:
             async with self._changed:
-                self._free += share
+                self._free += room.rows
                 self._changed.notify_all()
+
+    def take(self, rows: int) -> int:
+        """Take up to *rows* of what is free now; how many that are."""
+        taken = min(rows, self._free)
+        self._free -= taken
+        return taken
 
 
 @dataclass(slots=True)
@@ -212,7 +234,7 @@ class JobRunner:
         pages: list[Page] = []
         count, due, began = 0, STREAMED_ROWS, time.monotonic()
         failures: list[BaseException] = []
-        async with self._gates.rows.hold(STREAMED_ROWS):
+        async with self._gates.rows.hold(weight_of(STREAMED_ROWS)) as room:
             try:
                 for window in windows:
                     stream = self._source.pages(self._instrument, self._series, window)
@@ -225,7 +247,8 @@ class JobRunner:
                                 # Taken first: a commit that failed is not tried a second time.
                                 ready, pages, count = pages, [], 0
                                 held = await self._commit(partition, ready)
-                                due = min(MOST_STREAMED_ROWS, max(STREAMED_ROWS, held))
+                                del ready
+                                due = gathered_at_once(room, held)
                                 began = time.monotonic()
                             if self._must_stop():
                                 raise Stopped
@@ -350,3 +373,14 @@ class JobRunner:
             for left in subtract(pieces, done):
                 catalog.add_failed(self._series, left, self._job.job_id, error or "")
         self._storage.jobs.finish(self._lease, state, error)
+
+
+def weight_of(rows: int) -> int:
+    """How many candles' room so many *rows* of a stream take."""
+    return round(rows / STREAMED_PER_CANDLE)
+
+
+def gathered_at_once(room: Room, held: int) -> int:
+    """How many rows to gather before a day that holds *held* is written again."""
+    wanted = min(MOST_STREAMED_ROWS, max(STREAMED_ROWS, held))
+    return max(STREAMED_ROWS, round(room.grow_to(weight_of(wanted)) * STREAMED_PER_CANDLE))

@@ -98,12 +98,16 @@ class Merging:
         Who gives way is noted in *strays*. A stored row that does goes now; the new one enters
         with its slice and is counted there, hence one less here.
         """
+        near = [
+            group for group in range(file.groups) if _may_share_keys(file, group, new, self.spec)
+        ]
+        if not near:
+            # New ids follow the stored ones as a rule: nothing is to be marked or sorted.
+            return
         marks = key_marks(new, self.spec)
         order = np.argsort(marks, kind="stable")
         marks, moments = marks[order], micros(new["ts"])
-        for group in range(file.groups):
-            if not _may_share_keys(file, group, new, self.spec):
-                continue
+        for group in near:
             keys = file.columns(group, ("ts", *self.spec.key))
             theirs = key_marks(keys, self.spec)
             place = np.searchsorted(marks, theirs)
