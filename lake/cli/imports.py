@@ -40,11 +40,15 @@ def import_(
 
       lake import archives/ --venue binanceusdm
 
+      lake import data/spot/daily/aggTrades/BTCUSDT/
+
+    `lake sources --archives` lists what is known, and how such files are called.
+
     Args:
         path: Files and folders; a folder is searched for archives.
         venue: Where the files' names do not say it, or to insist on one.
         instrument: Likewise: code, id or ccxt symbol.
-        type_: Likewise: ohlcv.
+        type_: Likewise: ohlcv, trades or funding_rates.
         timeframe: Likewise: 1m, 1h ...
         timezone: The zone of the files' times, where they are not UTC.
         json: Print one JSON object per file.

@@ -51,6 +51,7 @@ def sources(
     *,
     type_: Annotated[str | None, Parameter(name=["--type"])] = None,
     all_: Annotated[bool, Parameter(name=["--all"])] = False,
+    archives: bool = False,
     json: bool = False,
 ) -> int:
     """Show what each venue gives of each data type: how far back, at what cost, and what it lacks.
@@ -63,6 +64,8 @@ def sources(
 
       lake sources --type trades
 
+      lake sources --archives
+
     way: raw (the venue's own endpoint) or unified (through ccxt). page_size: rows of one answer.
     weight: what an answer takes of the venue's rate limit. settle_after_s: how old a row is before
     it counts as final. extra_columns: columns of candles beyond the usual six. rank: who wins
@@ -73,9 +76,13 @@ def sources(
             endpoints, and those whose history is limited.
         type_: Only this type: ohlcv, trades, funding_rates or orderbook.
         all_: Every venue that ccxt knows.
-        json: Print one JSON object per venue and data type.
+        archives: The files that `lake import` reads instead: whose, of what, and their names.
+        json: Print one JSON object per venue and data type, or per kind of file.
     """
     kinds = list(DataType) if type_ is None else [DataType.from_str(type_)]
+    if archives:
+        print_rows(_archives(words(venue), kinds), as_json=json, empty="no such files")
+        return 0
     if venue:
         for each in words(venue):
             _require_known(Venue(each))
@@ -94,6 +101,24 @@ def sources(
                 "them."
             )
     return 0
+
+
+def _archives(venues: Sequence[str], kinds: Sequence[DataType]) -> list[Row]:
+    """The formats of files that hold some of *kinds*, of all venues or of some of *venues*."""
+    from lake.sources.archive import FORMATS
+
+    wanted = {Venue(each) for each in venues}
+    return [
+        {
+            "format": each.name,
+            "files": each.files,
+            "data_types": " ".join(map(str, each.data_types)),
+            "venues": " ".join(map(str, each.venues)) or "any",
+        }
+        for each in FORMATS
+        if any(kind in kinds for kind in each.data_types)
+        and (not wanted or not each.venues or wanted & set(each.venues))
+    ]
 
 
 def _require_known(venue: Venue) -> None:

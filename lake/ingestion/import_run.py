@@ -20,7 +20,7 @@ from lake.domain.partitions import Partition
 from lake.domain.ranges import TimeRange
 from lake.domain.schemas import ROW_SPECS
 from lake.domain.times import EPOCH
-from lake.errors import InvalidRequest, LeaseLost, SourceError
+from lake.errors import InvalidRequest, LeaseLost, SchemaMismatch, SourceError
 from lake.ingestion.events import JobEnded, JobStarted, Stored
 from lake.ingestion.import_ledger import Ledger
 from lake.ingestion.import_paths import Found
@@ -221,7 +221,7 @@ class ImportRun:
                     replace = part.window if is_revised else None
                     if self._commit(partition, [piece], files, found.window, replace=replace):
                         state = FileState.STORED
-        except (SourceError, InvalidRequest) as error:
+        except (SourceError, InvalidRequest, SchemaMismatch) as error:
             self._refused(file, str(error))
             return
         self._stored(file, found, state, notes)

@@ -1,6 +1,8 @@
 """Cuts two sources of rows, each ordered by ``ts``, into slices that can be merged one by one.
 
 Pure. Rows that share a ``ts`` are never in two slices, whatever page or row group they came in.
+Where a row is known by an id, neither are rows of one millisecond: a venue's archive gives
+microseconds where its API gave milliseconds, and both rows of one id have to meet.
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ import pyarrow as pa
 from lake.domain.schemas import RowSpec
 from lake.storage.columns import micros
 
+_MILLISECOND_US = 1_000
+
 
 def slices(
     stored: Iterable[pa.Table], new: Iterable[pa.Table], spec: RowSpec
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """What both sources hold of one span of time after the other, in order.
 
-    No more is held than the tables at hand, and all rows of one ``ts``.
+    No more is held than the tables at hand, and all rows of one ``ts`` (or millisecond).
     """
+    grain = 1 if "ts" in spec.key else _MILLISECOND_US
     feeds = (_Feed(stored, spec), _Feed(new, spec))
     while True:
         for feed in feeds:
@@ -32,12 +37,12 @@ def slices(
                 yield rest[0], rest[1]
             return
         # What comes next is no earlier than the last rows seen; those may have equals to come.
-        border = min(open_ends)
+        border = min(open_ends) // grain * grain
         one, other = (feed.take_before(border) for feed in feeds)
         if one.num_rows or other.num_rows:
             yield one, other
         for feed in feeds:
-            if not feed.is_done and feed.last_us == border:
+            if not feed.is_done and feed.last_us // grain * grain == border:
                 feed.more()
 
 

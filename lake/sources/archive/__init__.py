@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lake.errors import SourceError
 from lake.sources.archive.binance_candles import BinanceCandles
+from lake.sources.archive.binance_funding import BinanceFunding
+from lake.sources.archive.binance_trades import BinanceTrades
 from lake.sources.archive.format import (
     OTHERS,
     VENDOR,
@@ -32,7 +34,11 @@ __all__ = [
     "recognise",
 ]
 
-FORMATS: tuple[ArchiveFormat, ...] = (BinanceCandles(),)
+FORMATS: tuple[ArchiveFormat, ...] = (
+    BinanceCandles(),
+    BinanceTrades(),
+    BinanceFunding(),
+)
 # What a folder is searched for; a file that is named outright may be called anything.
 SUFFIXES = tuple(sorted({suffix for reader in FORMATS for suffix in reader.suffixes}))
 

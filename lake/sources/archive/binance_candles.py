@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lake.domain.coverage import Basis, Claim
-from lake.domain.identifiers import DataType, Instrument, InstrumentId, Series, Venue
+from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import Grid
@@ -30,11 +30,10 @@ from lake.sources.archive.binance_names import (
     instrument_of,
     native_symbol,
     parse_name,
-    require_candles,
     require_stored_kind,
-    venues_by_path,
-    venues_by_symbol,
+    require_type,
 )
+from lake.sources.archive.binance_venue import venue_of
 from lake.sources.archive.candle_csv import CandleCsv
 from lake.sources.archive.candle_stream import Tally, lots, survey
 from lake.sources.archive.container import Container, open_container, refused
@@ -95,6 +94,8 @@ class BinanceCandles:
     name = "Binance candle archives"
     tag = VENDOR
     files = "SYMBOL-TIMEFRAME-YYYY-MM[-DD].zip, .csv"
+    data_types = (DataType.OHLCV,)
+    venues = VENUES
     suffixes = (".zip", ".csv", ".csv.gz")
 
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
@@ -112,7 +113,7 @@ class BinanceCandles:
                 raise refused(
                     path, f"does not hold candles: its lines do not have {_FIELDS} fields"
                 )
-        require_candles(path, hints.data_type)
+        require_type(path, DataType.OHLCV, hints.data_type)
         if hints.timezone not in (None, "UTC"):
             raise InvalidRequest(
                 f"{path.name} counts time from 1970 in UTC; --timezone does not apply to it."
@@ -220,39 +221,13 @@ def _looks_like_candles(head: bytes) -> bool:
 
 def _venue(path: Path, named: CandleName | None, hints: Hints, head: bytes) -> Venue:
     """The venue that every hint agrees on: the user, the folders, the symbol, the contents."""
-    said = hints.venue
-    if said is None and hints.instrument and "." in hints.instrument:
-        said = InstrumentId.from_str(hints.instrument).venue
-    if said is not None and said not in VENUES:
-        raise InvalidRequest(
-            f"{path.name} is a candle archive of Binance, but --venue says {said}. "
-            f"Use one of {', '.join(map(str, VENUES))}."
-        )
-    by_path, folder = venues_by_path(path)
-    by_symbol = venues_by_symbol(named.symbol) if named else VENUES
-    left = [venue for venue in VENUES if venue in by_path and venue in by_symbol]
-    if said is not None:
-        if said in left:
-            return said
-        reason = f"its folder {folder!r}" if said in by_symbol else "its name"
-        raise InvalidRequest(f"{path.name}: --venue says {said}, but {reason} says otherwise.")
-    if len(left) > 1:
-        # Only spot is ever in microseconds, and only futures have a header line.
-        if _first_time(head) >= _MICROSECONDS:
-            left = [venue for venue in left if venue == SPOT]
-        elif _has_header(head):
-            left = [venue for venue in left if venue != SPOT]
-    if len(left) == 1:
-        return left[0]
-    if not left:
-        raise InvalidRequest(
-            f"{path.name}: its name and its folder {folder!r} speak of different markets. "
-            "Move it, or say which it is with --venue."
-        )
-    raise InvalidRequest(
-        f"{path.name} may be spot or USD-M futures: nothing in it says which. "
-        f"Say --venue {SPOT} or --venue {USDM}."
-    )
+    shown: tuple[Venue, ...] = VENUES
+    # Only spot is ever in microseconds, and only futures have a header line.
+    if _first_time(head) >= _MICROSECONDS:
+        shown = (SPOT,)
+    elif _has_header(head):
+        shown = (USDM, COINM)
+    return venue_of(path, named.symbol if named else None, hints, shown=shown)
 
 
 def _first_time(head: bytes) -> int:

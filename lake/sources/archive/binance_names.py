@@ -1,4 +1,4 @@
-"""What the names of Binance's archives say: market, instrument, timeframe, day or month.
+"""What the names of Binance's archives say: market, kind, instrument, timeframe, day or month.
 
 Pure: it reads no file. Source: the README of binance/binance-public-data, and
 `../shared/data/README.md` (read 2026-11-22).
@@ -27,13 +27,13 @@ SPOT, USDM, COINM = Venue("BINANCE"), Venue("BINANCEUSDM"), Venue("BINANCECOINM"
 VENUES = (SPOT, USDM, COINM)
 
 _SUFFIX = re.compile(r"(?:\.csv|\.zip|\.gz)+$", re.IGNORECASE)
+_SYMBOL = r"(?P<symbol>[^-\s/\\]+)"
 # A browser adds (1) to a file that it has downloaded before.
-_CANDLES = re.compile(
-    r"(?P<symbol>[^-\s/\\]+)-(?P<timeframe>\d+(?:mo|[smhdwM]))"
-    r"-(?P<year>\d{4})-(?P<month>\d{2})(?:-(?P<day>\d{2}))?(?: ?\(\d+\))?"
-)
+_PERIOD = r"(?P<year>\d{4})-(?P<month>\d{2})(?:-(?P<day>\d{2}))?(?: ?\(\d+\))?"
+_CANDLES = re.compile(rf"{_SYMBOL}-(?P<timeframe>\d+(?:mo|[smhdwM]))-{_PERIOD}")
+_ROWS = re.compile(rf"{_SYMBOL}-(?P<kind>aggTrades|trades|fundingRate)-{_PERIOD}")
 _OTHER_KINDS = re.compile(
-    r"[^-\s/\\]+-(?P<kind>aggTrades|trades|bookTicker|bookDepth|metrics|fundingRate"
+    r"[^-\s/\\]+-(?P<kind>bookTicker|bookDepth|metrics"
     r"|liquidationSnapshot|BVOLIndex|EOHSummary)-\d{4}-\d{2}.*"
 )
 # These folders hold files that are named and shaped like candles but are prices of another kind.
@@ -67,6 +67,15 @@ class CandleName:
     promise: TimeRange
 
 
+@dataclass(frozen=True, slots=True)
+class RowsName:
+    """What ``SYMBOL-KIND-YYYY-MM[-DD]`` says, *kind* one of aggTrades, trades, fundingRate."""
+
+    symbol: str
+    kind: str
+    promise: TimeRange
+
+
 def csv_stem(name: str) -> str:
     """*name* without ``.zip``, ``.csv``, ``.gz``."""
     return _SUFFIX.sub("", name)
@@ -81,16 +90,20 @@ def parse_name(name: str) -> CandleName | None:
     found = _CANDLES.fullmatch(csv_stem(name))
     if found is None:
         return None
-    year, month, day = int(found["year"]), int(found["month"]), found["day"]
-    try:
-        start = datetime(year, month, int(day or 1))
-        end = start + timedelta(days=1) if day else (start + timedelta(days=32)).replace(day=1)
-    except (ValueError, OverflowError) as error:
-        # The last month of year 9999 has no end that a computer knows.
-        raise InvalidRequest(f"{name} names a day that does not exist: {error}.") from error
-    return CandleName(
-        found["symbol"].upper(), TimeFrame.from_str(found["timeframe"]), TimeRange(start, end)
-    )
+    promise = _period(name, found)
+    return CandleName(found["symbol"].upper(), TimeFrame.from_str(found["timeframe"]), promise)
+
+
+def parse_rows_name(name: str) -> RowsName | None:
+    """What the file called *name* says it holds; None where it is no trades and no funding.
+
+    Raises:
+        InvalidRequest: It names a day that does not exist.
+    """
+    found = _ROWS.fullmatch(csv_stem(name))
+    if found is None:
+        return None
+    return RowsName(found["symbol"].upper(), found["kind"], _period(name, found))
 
 
 def require_stored_kind(path: Path) -> None:
@@ -98,7 +111,7 @@ def require_stored_kind(path: Path) -> None:
     if other := _OTHER_KINDS.fullmatch(csv_stem(path.name)):
         raise SourceError(
             f"{path.name} holds {other['kind']}, which the lake does not import yet. "
-            "Imported are candles (klines).",
+            "Imported are klines, aggTrades, trades and fundingRate.",
             retryable=False,
         )
     for part in path.parts[:-1]:
@@ -192,12 +205,25 @@ def native_symbol(hint: str, venue: Venue) -> str:
     return f"{pair}_{tail[0]}"
 
 
-def require_candles(path: Path, data_type: DataType | None) -> None:
+def require_type(path: Path, held: DataType, hinted: DataType | None) -> None:
     """Refuse a ``--type`` that these files are not."""
-    if data_type not in (None, DataType.OHLCV):
+    if hinted not in (None, held):
+        what = "candles (ohlcv)" if held is DataType.OHLCV else str(held)
         raise InvalidRequest(
-            f"{path.name} holds candles (ohlcv), but --type says {data_type}. Leave --type out."
+            f"{path.name} holds {what}, but --type says {hinted}. Leave --type out."
         )
+
+
+def _period(name: str, found: re.Match[str]) -> TimeRange:
+    """The day or month that *name* promises."""
+    year, month, day = int(found["year"]), int(found["month"]), found["day"]
+    try:
+        start = datetime(year, month, int(day or 1))
+        end = start + timedelta(days=1) if day else (start + timedelta(days=32)).replace(day=1)
+    except (ValueError, OverflowError) as error:
+        # The last month of year 9999 has no end that a computer knows.
+        raise InvalidRequest(f"{name} names a day that does not exist: {error}.") from error
+    return TimeRange(start, end)
 
 
 def _split(pair: str, symbol: str, venue: Venue) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,15 @@ class Container:
         """The first bytes of the CSV."""
         with self.stream(_READ_BYTES) as stream:
             return stream.read(_HEAD_BYTES)
+
+    def require_intact(self, budget: int) -> None:
+        """Read it to its end for nothing but its CRC.
+
+        Raises:
+            SourceError: It is damaged.
+        """
+        with self.stream(budget) as stream:
+            stream.finish()
 
     @contextmanager
     def stream(self, budget: int, *, is_text: bool = False) -> Iterator[Stream]:
@@ -167,6 +176,19 @@ def open_container(path: Path) -> Iterator[Container]:
     Raises:
         SourceError: It is not what its name says, or dangerous, or its checksum differs.
     """
+    with _opened(path, _checksum) as container:
+        yield container
+
+
+@contextmanager
+def peek(path: Path) -> Iterator[Container]:
+    """The same for a look at its first bytes: its checksum is left for when all of it is read."""
+    with _opened(path, lambda path: False) as container:
+        yield container
+
+
+@contextmanager
+def _opened(path: Path, has_digest: Callable[[Path], bool]) -> Iterator[Container]:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -174,7 +196,7 @@ def open_container(path: Path) -> Iterator[Container]:
     with file:
         head = file.read(_HEAD_BYTES)
         _require_data(path, head)
-        digest = _checksum(path)
+        digest = has_digest(path)
         packed = path.stat().st_size
         if head.startswith(b"PK"):
             with _zip(path, file) as archive:

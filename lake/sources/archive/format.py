@@ -70,8 +70,9 @@ class ArchiveFile:
 
     @property
     def is_small(self) -> bool:
-        """Whether it fits into memory with others of its partition: days and months of candles."""
-        return self.promise is not None and self.series.data_type is DataType.OHLCV
+        """Whether it fits into memory with others of its partition: its rows are on a grid."""
+        on_a_grid = (DataType.OHLCV, DataType.FUNDING_RATES)
+        return self.promise is not None and self.series.data_type in on_a_grid
 
     def stream(self, *, now: datetime, scratch: Path) -> Streamed:
         """Its rows; see :meth:`ArchiveFormat.stream`."""
@@ -131,6 +132,14 @@ class ArchiveFormat(Protocol):
     @property
     def files(self) -> str:
         """What such files are called, for ``lake sources --archives``."""
+
+    @property
+    def data_types(self) -> tuple[DataType, ...]:
+        """What they hold."""
+
+    @property
+    def venues(self) -> tuple[Venue, ...]:
+        """Whose markets they are of; empty where that may be any."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:

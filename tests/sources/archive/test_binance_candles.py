@@ -318,7 +318,7 @@ class TestVenue:
     def test_another_exchange_is_refused(self, tmp_path: Path) -> None:
         path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1440))
 
-        with pytest.raises(InvalidRequest, match="candle archive of Binance"):
+        with pytest.raises(InvalidRequest, match="archive of Binance"):
             recognised(path, Hints(venue=Venue("KRAKEN")))
 
 

@@ -60,8 +60,8 @@ def test_a_day_that_does_not_exist_is_refused() -> None:
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("BTCUSDT-aggTrades-2024-01.zip", "aggTrades"),
-        ("BTCUSDT-fundingRate-2024-01.zip", "fundingRate"),
+        ("BTCUSDT-bookTicker-2024-01.zip", "bookTicker"),
+        ("BTCUSDT-metrics-2024-01-01.zip", "metrics"),
         ("data/futures/um/monthly/markPriceKlines/BTCUSDT/1m/BTCUSDT-1m-2024-01.zip", "ohlcv_mark"),
         ("premium-index-klines/BTCUSDT-1m-2024-01.zip", "ohlcv_premium"),
     ],
