@@ -13,15 +13,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from lake.domain.coverage import Basis
 from lake.domain.gaps import GapReason
+from lake.domain.identifiers import DataType, InstrumentId, Series, Venue
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest
-from lake.ingestion import Backfill, Report
+from lake.ingestion import Backfill, Report, Request
 from lake.simulator.market import generate
 from lake.sources.archive.binance_tree import Choice
 from lake.storage.archive_files import ArchiveState
@@ -298,3 +300,87 @@ def test_hours_are_not_worth_a_download(market: Path, copy: Storage) -> None:
         run(copy, exchange.url, end=START + timedelta(days=3))
 
         assert exchange.requests("archive") == []
+
+
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four days of trades and funding, over a month's end."""
+    root = tmp_path_factory.mktemp("lively") / "lake"
+    with Storage.open(root, create=True, origin="synthetic") as storage:
+        generate(
+            storage,
+            seed=5,
+            start=datetime(2024, 1, 30),
+            end=datetime(2024, 2, 3),
+            instruments=("BTC/USDT", "BTC/USDT:USDT"),
+            timeframes=(TimeFrame.HOUR_1,),
+            rate=0.2,
+            store_trades=True,
+            funding=8,
+        )
+    return root
+
+
+def fetch(
+    storage: Storage, box: BoxThread, venue: str, symbol: str, kind: DataType, choice: Choice
+) -> Report:
+    wanted = Request(
+        Venue(venue), (symbol,), (), datetime(2024, 1, 30), datetime(2024, 2, 3), data_type=kind
+    )
+    return asyncio.run(
+        markets.run(storage, box.url, wanted, choice=choice, archive_url=f"{box.url}/archive")
+    )
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "code"),
+    [("BINANCE", "BTC/USDT", "BTCUSDT"), ("BINANCEUSDM", "BTC/USDT:USDT", "BTCUSDT-PERP")],
+)
+def test_trades_of_files_and_of_the_venue_are_one_series(
+    lively: Path, copy: Storage, venue: str, symbol: str, code: str
+) -> None:
+    """Days from files, the newest day from the venue: each trade once, under its own id."""
+    what = Series(DataType.TRADES, InstrumentId(code, Venue(venue)))
+    with BoxThread(lively, clock_start="2024-02-03T12:00", clock_rate=0, limits=False) as box:
+        report = fetch(copy, box, venue, symbol, DataType.TRADES, Choice.AUTO)
+        asked = len(box.requests("aggTrades"))
+        again = fetch(copy, box, venue, symbol, DataType.TRADES, Choice.AUTO)
+
+        assert again.jobs == ()
+        assert len(box.requests("aggTrades")) == asked
+    assert [job.state for job in report.jobs] == [JobState.COMPLETED]
+    with Storage.open(lively, read_only=True) as storage:
+        truth = trades_of(storage, what)
+    assert trades_of(copy, what).equals(truth)
+    assert report.rows == truth.num_rows
+    assert {row.source for row in copy.catalog.coverage(what)} == {"archive", "ccxt"}
+    info = copy.catalog.series_info(what)
+    assert info is not None
+    assert info.variant == "aggregate/venue"
+
+
+def trades_of(storage: Storage, what: Series) -> pa.Table:
+    tables = [
+        table
+        for info in storage.catalog.partitions(what)
+        if (table := storage.read_partition(info.partition)) is not None
+    ]
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def test_settlements_of_files_are_those_of_the_venue(lively: Path, tmp_path: Path) -> None:
+    """Files say the interval of each settlement and no mark price; the rate is the same."""
+    what = Series(DataType.FUNDING_RATES, InstrumentId("BTCUSDT-PERP", Venue("BINANCEUSDM")))
+    found = {}
+    for choice in (Choice.ARCHIVE, Choice.REST):
+        with (
+            BoxThread(lively, clock_start="2024-03-20", clock_rate=0, limits=False) as box,
+            Storage.open(tmp_path / choice.value, create=True) as storage,
+        ):
+            fetch(storage, box, "BINANCEUSDM", "BTC/USDT:USDT", DataType.FUNDING_RATES, choice)
+            found[choice] = trades_of(storage, what).select(
+                ["ts", "funding_rate", "interval_hours"]
+            )
+
+    assert found[Choice.ARCHIVE].num_rows == 11
+    assert found[Choice.ARCHIVE].slice(1).equals(found[Choice.REST].slice(1))
