@@ -7,6 +7,7 @@ once more as text, so that each bad line is kept as it was written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,6 +25,8 @@ from lake.sources.archive.container import Container, Stream, refused
 _BLOCK_BYTES = 1 << 20
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _INTEGER = r"^[+-]?\d{1,18}$"
+# No row of market data is as long.
+_MAX_LINE_BYTES = 16 << 20
 # Every bad line is kept, up to a number that no usable file reaches.
 _MAX_BAD_LINES = 100_000
 
@@ -146,31 +149,29 @@ def _tables(
     # The parser would drop what it cannot decode without a word that we hear.
     with container.stream(budget, is_text=lines is not None) as stream:
         try:
-            reader = pa_csv.open_csv(
-                stream,
-                pa_csv.ReadOptions(
-                    use_threads=False,
-                    block_size=_BLOCK_BYTES,
-                    skip_rows=skip,
-                    column_names=list(columns.names),
-                ),
-                pa_csv.ParseOptions(
-                    delimiter=columns.delimiter, invalid_row_handler=lines and lines.handle
-                ),
-                pa_csv.ConvertOptions(
-                    column_types=types,
-                    include_columns=list(types),
-                    # An empty field or a word is a bad row, not a null to be guessed at.
-                    null_values=[""] if columns.optional and lines is None else [],
-                    strings_can_be_null=bool(columns.optional) and lines is None,
-                ),
-            )
-            with reader:
-                for batch in reader:
-                    table = pa.Table.from_batches([batch])
-                    if lines is None:
-                        _require_fields(table, columns)
-                    yield table
+            for number, block in enumerate(_ahead(_whole_lines(stream, container))):
+                table = pa_csv.read_csv(
+                    pa.BufferReader(block),
+                    pa_csv.ReadOptions(
+                        use_threads=False,
+                        block_size=block.size + 1,
+                        skip_rows=0 if number else skip,
+                        column_names=list(columns.names),
+                    ),
+                    pa_csv.ParseOptions(
+                        delimiter=columns.delimiter, invalid_row_handler=lines and lines.handle
+                    ),
+                    pa_csv.ConvertOptions(
+                        column_types=types,
+                        include_columns=list(types),
+                        # An empty field or a word is a bad row, not a null to be guessed at.
+                        null_values=[""] if columns.optional and lines is None else [],
+                        strings_can_be_null=bool(columns.optional) and lines is None,
+                    ),
+                )
+                if lines is None:
+                    _require_fields(table, columns)
+                yield table
             stream.finish()
         except SourceError:
             raise
@@ -182,6 +183,48 @@ def _tables(
                 raise
             raise refused(container.path, f"cannot be read ({error})") from error
         _require_whole_last_line(container, stream, columns)
+
+
+def _whole_lines(stream: Stream, container: Container) -> Iterator[pa.Buffer]:
+    """The text of *stream* in blocks that end with a line, in memory of Arrow's own.
+
+    Arrow's threads would read a file of Python's, and may let go of its last piece while Python
+    ends: that ends the whole process, after everything was done.
+    """
+    rest = b""
+    while data := stream.read(_BLOCK_BYTES):
+        end = data.rfind(b"\n") + 1
+        if not end:
+            rest += data
+            if len(rest) > _MAX_LINE_BYTES:
+                raise refused(container.path, "has a line without an end: it is no CSV")
+            continue
+        if block := _buffer(rest, data[:end]):
+            yield block
+        rest = data[end:]
+    if block := _buffer(rest, b""):
+        yield block
+
+
+def _buffer(*parts: bytes) -> pa.Buffer | None:
+    """*parts* joined; None where there is nothing but blanks, which is no CSV to the parser."""
+    if not any(part.strip() for part in parts):
+        return None
+    block = pa.allocate_buffer(sum(map(len, parts)))
+    into, at = memoryview(block).cast("B"), 0
+    for part in parts:
+        into[at : at + len(part)] = part
+        at += len(part)
+    return block
+
+
+def _ahead(blocks: Iterator[pa.Buffer]) -> Iterator[pa.Buffer]:
+    """*blocks*, the next one unpacked while the last one is parsed."""
+    with ThreadPoolExecutor(1, thread_name_prefix="lake-unpack") as pool:
+        following = pool.submit(next, blocks, None)
+        while (block := following.result()) is not None:
+            following = pool.submit(next, blocks, None)
+            yield block
 
 
 def _require_fields(table: pa.Table, columns: CsvColumns) -> None:
