@@ -6,6 +6,7 @@ answers on stdout can be piped.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -150,6 +151,7 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
         self._out = out
         self._every_s = every_s
         self._last = time.monotonic()
+        self._said = -math.inf
 
     def __exit__(self, *_: object) -> None:
         self._out.flush()
@@ -166,10 +168,10 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
 
     def _say(self, line: str, now: float) -> None:
         # A venue that makes every worker wait would otherwise fill the log.
-        if now - self._last < min(self._every_s, 1.0):
+        if now - self._said < min(self._every_s, 1.0):
             return
         print(line, file=self._out, flush=True)
-        self._last = now
+        self._last = self._said = now
 
 
 class LiveProgress(AbstractContextManager["LiveProgress"]):
