@@ -12,9 +12,12 @@ from lake.cli.arguments import HERE, Place, announce
 from lake.cli.output import Row, print_error, print_rows, print_table, seconds_text
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame
+from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from lake.ingestion.imports import FileOutcome, ImportEvent, ImportReport
+    from lake.sources.archive.mapping import Unit
+    from lake.sources.archive.mapping_text import MappingFile
     from lake.storage.lake import Storage
 
 
@@ -26,6 +29,15 @@ def import_(
     type_: Annotated[str | None, Parameter(name=["--type"])] = None,
     timeframe: Annotated[str | None, Parameter(name=["--timeframe", "-t"])] = None,
     timezone: str | None = None,
+    unit: str | None = None,
+    map_: Annotated[str | None, Parameter(name=["--map"])] = None,
+    mapping: Path | None = None,
+    ignore: str | None = None,
+    constant: Annotated[str | None, Parameter(name=["--set"])] = None,
+    sides: str | None = None,
+    time_format: str | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
@@ -42,6 +54,9 @@ def import_(
 
       lake import data/spot/daily/aggTrades/BTCUSDT/
 
+      lake import my.csv --venue KRAKEN --instrument BTC/USD --type trades
+        --map ts=time,price=px,quantity=size,side --timezone Europe/Berlin
+
     `lake sources --archives` lists what is known, and how such files are called.
 
     Args:
@@ -50,14 +65,33 @@ def import_(
         instrument: Likewise: code, id or ccxt symbol.
         type_: Likewise: ohlcv, trades or funding_rates.
         timeframe: Likewise: 1m, 1h ...
-        timezone: The zone of the files' times, where they are not UTC.
+        timezone: The zone of times that say none, where it is not UTC: Europe/Berlin, +03:00.
+        unit: What amounts are in: base, quote, or contracts:SIZE.
+        map_: What the columns of files mean that are of no known format: OURS=THEIRS,... by name,
+            or by number from 1.
+        mapping: The same, and all the rest, in a TOML file (docs/importing.md).
+        ignore: Columns that are left out on purpose: A,B.
+        constant: What every row is: side=buy.
+        sides: Their words for sides: 1=buy,2=sell.
+        time_format: How times are written, as strptime takes it: %d.%m.%Y %H:%M.
+        delimiter: Of a CSV: one character, or tab.
+        header: Whether a CSV's first line names its columns; seen by its first line otherwise.
         json: Print one JSON object per file.
     """
+    told = _mapping(
+        mapping, map_, ignore, constant, sides, time_format, delimiter, timezone, header=header
+    )
     chosen_venue = None if venue is None else Venue(venue)
     chosen_type = None if type_ is None else DataType.from_str(type_)
     chosen_timeframe = None if timeframe is None else TimeFrame.from_str(timeframe)
     from lake.ingestion.imports import import_files
 
+    if told is not None:
+        chosen_venue = chosen_venue or told.venue
+        instrument = instrument or told.instrument
+        chosen_type = chosen_type or told.data_type
+        chosen_timeframe = chosen_timeframe or told.timeframe
+    chosen_unit = None if unit is None else _unit(unit)
     with place.open_or_create() as storage:
         report = import_files(
             storage,
@@ -67,6 +101,8 @@ def import_(
             data_type=chosen_type,
             timeframe=chosen_timeframe,
             timezone=timezone,
+            unit=chosen_unit,
+            mapping=None if told is None else told.mapping,
             on_event=_Watch() if sys.stderr.isatty() else None,
         )
         rows = [_row(storage, each) for each in report.files]
@@ -74,6 +110,54 @@ def import_(
             announce(storage)
     _print_report(report, rows, as_json=json)
     return report.exit_code
+
+
+def _unit(text: str) -> Unit:
+    from lake.sources.archive.mapping import Unit
+
+    return Unit.from_str(text)
+
+
+def _mapping(
+    file: Path | None,
+    columns: str | None,
+    ignore: str | None,
+    constants: str | None,
+    sides: str | None,
+    time_format: str | None,
+    delimiter: str | None,
+    timezone: str | None,
+    *,
+    header: bool | None,
+) -> MappingFile | None:
+    """What was said of columns, on the command line and in a file; None where nothing was."""
+    if file is None and columns is None:
+        if any(each is not None for each in (ignore, constants, sides, time_format, delimiter)):
+            raise InvalidRequest(
+                "--ignore, --set, --sides, --time-format and --delimiter say how a mapped file is "
+                "read. Say what its columns mean: --map ts=COLUMN,... or --mapping FILE."
+            )
+        return None
+    from lake.sources.archive.mapping_text import (
+        MappingFile,
+        joined,
+        mapping_of,
+        names_of,
+        pairs_of,
+        read_mapping,
+    )
+
+    said = mapping_of(
+        pairs_of(columns, option="--map"),
+        constants=pairs_of(constants, option="--set"),
+        ignore=names_of(ignore),
+        sides=pairs_of(sides, option="--sides"),
+        header=header,
+        delimiter=delimiter,
+        time_format=time_format,
+        timezone=timezone,
+    )
+    return MappingFile(said) if file is None else joined(read_mapping(file), said)
 
 
 class _Watch:

@@ -7,7 +7,8 @@ file that was taken in already is not even read. It does not know any file forma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as Dictionary
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from lake.ingestion.import_report import (
 from lake.ingestion.import_run import ImportRun
 from lake.ingestion.scratch import scratch_folder
 from lake.sources.archive import Hints
+from lake.sources.archive.mapping import Mapping, Unit
 
 if TYPE_CHECKING:
     from lake.domain.jobs import Lease
@@ -51,6 +53,8 @@ def import_files(
     data_type: DataType | None = None,
     timeframe: TimeFrame | None = None,
     timezone: str | None = None,
+    unit: Unit | None = None,
+    mapping: Mapping | None = None,
     on_event: Callable[[ImportEvent], None] | None = None,
     now: datetime | None = None,
 ) -> ImportReport:
@@ -64,6 +68,8 @@ def import_files(
         data_type: Likewise.
         timeframe: Likewise.
         timezone: Of times without a zone, where the format has such.
+        unit: What amounts are counted in, where the files do not say.
+        mapping: What the columns of files mean that are of no known format.
         on_event: Told of every file when it is done, and of every partition stored.
         now: The present (naive UTC); the clock's by default.
 
@@ -72,7 +78,7 @@ def import_files(
         StorageError: The lake cannot be written. What was stored stays; the same call goes on.
     """
     found = find(paths)
-    hints = Hints(venue, instrument, data_type, timeframe, timezone)
+    hints = Hints(venue, instrument, data_type, timeframe, timezone, unit, mapping)
     with scratch_folder(storage.root) as scratch:
         present = now or datetime.now(UTC).replace(tzinfo=None)
         run = ImportRun(
@@ -88,7 +94,7 @@ def import_files(
 
 def import_fetched(
     storage: Storage,
-    fetched: Mapping[Path, Fetched],
+    fetched: Dictionary[Path, Fetched],
     *,
     series: Series,
     instrument: Instrument,

@@ -19,6 +19,12 @@ from lake.sources.archive.format import (
     NotRecognised,
     Streamed,
 )
+from lake.sources.archive.freqtrade_files import FreqtradeFiles
+from lake.sources.archive.funding_histories import FundingHistories
+from lake.sources.archive.kraken_bulk import KrakenBulk
+from lake.sources.archive.lean_files import LeanFiles
+from lake.sources.archive.mapped_files import MappedFiles
+from lake.sources.archive.venue_trades import VenueTrades
 
 __all__ = [
     "FORMATS",
@@ -35,9 +41,17 @@ __all__ = [
 ]
 
 FORMATS: tuple[ArchiveFormat, ...] = (
+    # A mapping that the user gives is meant.
+    MappedFiles(),
+    # KuCoin calls its files as Binance does; other columns tell them apart.
+    VenueTrades(),
     BinanceCandles(),
     BinanceTrades(),
     BinanceFunding(),
+    KrakenBulk(),
+    FreqtradeFiles(),
+    LeanFiles(),
+    FundingHistories(),
 )
 # What a folder is searched for; a file that is named outright may be called anything.
 SUFFIXES = tuple(sorted({suffix for reader in FORMATS for suffix in reader.suffixes}))
@@ -58,6 +72,7 @@ def recognise(path: Path, hints: Hints) -> Sequence[ArchiveFile]:
             return found
     raise NotRecognised(
         f"{path.name} is not recognised. `lake sources --archives` lists what is, and how such "
-        "files are called. For a renamed file say --venue, --instrument and --timeframe.",
+        "files are called. For a renamed file say --venue, --instrument and --timeframe; for any "
+        "other say what its columns mean with --map (docs/importing.md).",
         retryable=False,
     )

@@ -32,6 +32,8 @@ _TAIL_BYTES = 1024
 _READ_BYTES = 1 << 20
 _SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
 _ENCRYPTED = 0x1
+# A web page, a JSON message.
+_NO_CSV = b"<{"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,34 +170,38 @@ def refused(path: Path, why: str) -> SourceError:
 
 
 @contextmanager
-def open_container(path: Path) -> Iterator[Container]:
+def open_container(path: Path, *, unlike: bytes = _NO_CSV) -> Iterator[Container]:
     """The file at *path*, checked from outside: kind, members, and ``.CHECKSUM`` beside it.
 
     The CRC inside is compared while the stream is read.
 
+    Args:
+        path: Of the file.
+        unlike: What no file of this kind begins with.
+
     Raises:
         SourceError: It is not what its name says, or dangerous, or its checksum differs.
     """
-    with _opened(path, _checksum) as container:
+    with _opened(path, _checksum, unlike) as container:
         yield container
 
 
 @contextmanager
-def peek(path: Path) -> Iterator[Container]:
+def peek(path: Path, *, unlike: bytes = _NO_CSV) -> Iterator[Container]:
     """The same for a look at its first bytes: its checksum is left for when all of it is read."""
-    with _opened(path, lambda path: False) as container:
+    with _opened(path, lambda path: False, unlike) as container:
         yield container
 
 
 @contextmanager
-def _opened(path: Path, has_digest: Callable[[Path], bool]) -> Iterator[Container]:
+def _opened(path: Path, has_digest: Callable[[Path], bool], unlike: bytes) -> Iterator[Container]:
     try:
         file = path.open("rb")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}.", retryable=False) from error
     with file:
         head = file.read(_HEAD_BYTES)
-        _require_data(path, head)
+        _require_data(path, head, unlike)
         digest = has_digest(path)
         packed = path.stat().st_size
         if head.startswith(b"PK"):
@@ -209,12 +215,12 @@ def _opened(path: Path, has_digest: Callable[[Path], bool]) -> Iterator[Containe
         yield Container(path, path.name, ", ".join(proofs), packed, file, is_gzip=is_gzip)
 
 
-def _require_data(path: Path, head: bytes) -> None:
+def _require_data(path: Path, head: bytes, unlike: bytes) -> None:
     """Refuse what is no data at all: nothing, or an answer of a web server saved as a file."""
     if not head:
         raise refused(path, "is empty")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if start in (b"<", b"{"):
+    if start and start in unlike:
         kind = "a web page or error message" if start == b"<" else "a JSON message"
         raise refused(path, f"is {kind} saved under the name of an archive")
     is_packed = head.startswith((b"PK", b"\x1f\x8b"))

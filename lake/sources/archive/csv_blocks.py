@@ -39,12 +39,14 @@ class CsvColumns:
         names: All of them, in the file's order.
         types: Of the used ones: integers, doubles, booleans or text.
         optional: Those whose field may be empty, which is null.
+        header: Whether the first line names them; None: seen by whether it begins with a letter.
     """
 
     names: tuple[str, ...]
     types: dict[str, pa.DataType]
     optional: frozenset[str] = frozenset()
     delimiter: str = ","
+    header: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class CsvBlocks:
             pa.ArrowInvalid: Some line is no row of the types told; not where *is_text*.
         """
         columns = self.columns
-        skip = _header_lines(self.container.head())
+        skip = _header_lines(self.container.head(), columns)
         if not is_text:
             for table in _tables(self.container, columns, self.budget, None, skip):
                 yield Block(table)
@@ -129,8 +131,8 @@ def has_header(head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf")[:1].isalpha()
 
 
-def _header_lines(head: bytes) -> int:
-    return 1 if has_header(head) else 0
+def _header_lines(head: bytes, columns: CsvColumns) -> int:
+    return int(has_header(head) if columns.header is None else columns.header)
 
 
 def _tables(

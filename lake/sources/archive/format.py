@@ -20,6 +20,7 @@ from lake.domain.ranges import TimeRange
 from lake.domain.rows import Note, Rejected, SourceTag
 from lake.domain.timeframe import TimeFrame
 from lake.errors import SourceError
+from lake.sources.archive.mapping import Mapping, Unit
 from lake.sources.archive.spool import SpooledRows
 
 # A vendor's archive holds every column and is published after corrections, so it replaces what
@@ -38,7 +39,8 @@ class NotRecognised(SourceError):
 class Hints:
     """What the user said about the files; it must agree with what they say themselves.
 
-    ``instrument`` may be our code or id, or a ccxt symbol.
+    ``instrument`` may be our code or id, or a ccxt symbol. ``unit`` is what amounts are counted
+    in; ``mapping`` says what the columns of a file mean that is of no known format.
     """
 
     venue: Venue | None = None
@@ -46,6 +48,8 @@ class Hints:
     data_type: DataType | None = None
     timeframe: TimeFrame | None = None
     timezone: str | None = None
+    unit: Unit | None = None
+    mapping: Mapping | None = None
 
 
 @dataclass(frozen=True, slots=True)

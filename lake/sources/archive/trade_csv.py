@@ -19,7 +19,7 @@ from lake.domain.identifiers import Series
 from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import Rejected
-from lake.domain.schemas import TRADES
+from lake.domain.schemas import ROW_SPECS
 from lake.domain.times import from_us, to_us
 from lake.errors import SourceError
 from lake.sources.archive.container import Container, refused
@@ -161,6 +161,7 @@ def lots(
     A bad row goes with the lot of its time, one without or of another time with the first.
     Without a claim there are only the lots that have something in them.
     """
+    empty = ROW_SPECS[series.data_type].schema.empty_table()
     parts = spool.parts()
     following = next(parts, None)
     in_promise = [(row, row.ts is not None and row.ts in promise) for row in rejected]
@@ -170,7 +171,7 @@ def lots(
             for row, is_inside in in_promise
             if (row.ts is not None and row.ts in window if is_inside else number == 0)
         ]
-        rows: pa.Table | SpooledRows = TRADES.schema.empty_table()
+        rows: pa.Table | SpooledRows = empty
         has_rows = following is not None and following[0] == partition
         if following is not None and has_rows:
             rows = following[2]
