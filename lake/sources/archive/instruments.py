@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from lake.domain.identifiers import (
     Instrument,
@@ -14,63 +15,57 @@ from lake.domain.identifiers import (
 from lake.errors import InvalidRequest
 from lake.sources.archive.binance_names import COINM, USDM, coinm_contract_usd
 
-# Quote assets of the exchanges whose names run together, longest first, so that USDT is found
-# before T would be.
-_QUOTES = sorted(
-    [
-        "USDT",
-        "FDUSD",
-        "USDC",
-        "TUSD",
-        "BUSD",
-        "USDP",
-        "USDS",
-        "PAX",
-        "UST",
-        "DAI",
-        "USD1",
-        "USDE",
-        "USDD",
-        "PYUSD",
-        "EURT",
-        "EURI",
-        "USDG",
-        "RLUSD",
-        "USDQ",
-        "USDR",
-        "IDRT",
-        "BIDR",
-        "TRY",
-        "BRL",
-        "EUR",
-        "GBP",
-        "AUD",
-        "JPY",
-        "CAD",
-        "CHF",
-        "MXN",
-        "USD",
-        "XBT",
-        "BTC",
-        "ETH",
-        "BNB",
-        "XRP",
-        "DOGE",
-        "DOT",
-        "SOL",
-    ],
-    key=len,
-    reverse=True,
+# Of every exchange together. Some end in others (TUSD in USD), so names may be ambiguous: DOTUSD.
+_QUOTES = (
+    *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "USDE", "USDG", "PYUSD", "RLUSD", "USD1"),
+    *("DAI", "EURT", "EURI", "USD", "EUR", "GBP", "AUD", "JPY", "CAD", "CHF", "TRY", "BRL"),
+    *("XBT", "BTC", "ETH", "BNB", "SOL"),
 )
 _CODE = re.compile(r"(?P<pair>[^-]+)(?:-(?P<term>PERP|\d{6}))?(?:-(?P<settle>[A-Z0-9]+))?")
 
 
-def split_pair(pair: str) -> tuple[str, str] | None:
-    """Base and quote of a name such as ``BTCUSDT``; None where it ends in no known quote."""
-    for quote in _QUOTES:
-        if pair.endswith(quote) and pair != quote:
-            return pair.removesuffix(quote), quote
-    return None
+def split_pair(pair: str, quotes: Sequence[str] = _QUOTES) -> tuple[str, str] | None:
+    """Base and quote of a name such as ``BTCUSDT``; None unless just one of *quotes* ends it."""
+    found = [quote for quote in quotes if pair.endswith(quote) and pair != quote]
+    return (pair.removesuffix(found[0]), found[0]) if len(found) == 1 else None
+
+
+def pair_of(
+    pair: str,
+    quotes: Sequence[str],
+    hint: str | None,
+    *,
+    name: str,
+    assets: Mapping[str, str] | None = None,
+) -> tuple[str, str]:
+    """Base and quote of what a file called *name* calls *pair*.
+
+    Args:
+        pair: The venue's own spelling.
+        quotes: The venue's quote assets.
+        hint: What the user said; where *quotes* leave it open, a symbol that fits decides.
+        name: Of the file.
+        assets: The venue's own names of assets to everybody's.
+
+    Raises:
+        InvalidRequest: It cannot be told where the base ends.
+    """
+    known = assets or {}
+    if split := split_pair(pair, quotes):
+        return known.get(split[0], split[0]), known.get(split[1], split[1])
+    if hint and "/" in hint:
+        base, _, quote = hint.upper().partition(":")[0].partition("/")
+        theirs = {ours: native for native, ours in known.items()}
+        if pair in {
+            f"{one}{other}"
+            for one in (base, theirs.get(base, base))
+            for other in (quote, theirs.get(quote, quote))
+        }:
+            return base, quote
+    raise InvalidRequest(
+        f"{name}: {pair} does not say where its base asset ends. Say which pair it is, for example "
+        f"--instrument {pair[:-3]}/{pair[-3:]}."
+    )
 
 
 def instrument_of_symbol(symbol: str, venue: Venue, native_id: str | None = None) -> Instrument:
@@ -117,7 +112,12 @@ def symbol_of(hint: str) -> str:
         return text
     code = InstrumentId.from_str(text).symbol if "." in text else text
     found = _CODE.fullmatch(code)
-    split = None if found is None else split_pair(found["pair"])
+    split = None
+    if found is not None:
+        # DOTUSD-PERP-DOT: what an inverse contract settles in is its base.
+        base = found["settle"]
+        is_told = base and found["pair"].startswith(base) and found["pair"] != base
+        split = (base, found["pair"][len(base) :]) if is_told else split_pair(found["pair"])
     if found is None or split is None:
         raise InvalidRequest(
             f"{hint!r} does not say where its base asset ends. Write BASE/QUOTE or "

@@ -23,7 +23,7 @@ from lake.domain.times import SECOND_US
 from lake.errors import InvalidRequest, SourceError
 from lake.sources.archive.container import peek, refused
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints
-from lake.sources.archive.instruments import agreed, split_pair
+from lake.sources.archive.instruments import agreed, pair_of
 from lake.sources.archive.mapped_reader import (
     RecognisedByMapping,
     first_lines,
@@ -57,6 +57,7 @@ _TRADES = Mapping(columns={name: name for name in _TRADE_NAMES}, names=_TRADE_NA
 _REST_NAMES = ("ts", "open", "high", "low", "close", "vwap", "volume", "trade_count")
 # Kraken's own names of assets, and the one pair that bears its old spelling.
 _ASSETS = {"XBT": "BTC", "XDG": "DOGE", "USDTZ": "USDT"}
+_QUOTES = ("USD", "EUR", "GBP", "AUD", "CAD", "CHF", "JPY", "USDT", "USDC", "DAI", "XBT", "ETH")
 _SECONDS = range(10**9, 10**10)
 _BEGINNINGS = (b'{"error":', b'{"result":')
 
@@ -144,17 +145,9 @@ def _timeframe(path: Path, minutes: int) -> TimeFrame:
 
 
 def _instrument(pair: str, venue: Venue, hints: Hints, path: Path) -> Instrument:
-    said, split = hints.instrument, split_pair(pair)
-    if split is not None:
-        symbol = "/".join(_ASSETS.get(asset, asset) for asset in split)
-    elif said and "/" in said:
-        symbol = said.upper()
-    else:
-        raise InvalidRequest(
-            f"{path.name}: {pair} does not end in a quote asset that is known here. Say which "
-            f"pair it is, for example --instrument {pair[:3]}/{pair[3:]}."
-        )
-    return agreed(symbol, venue, said, name=path.name, native_id=pair)
+    base, quote = pair_of(pair, _QUOTES, hints.instrument, name=path.name, assets=_ASSETS)
+    symbol = f"{base}/{quote}"
+    return agreed(symbol, venue, hints.instrument, name=path.name, native_id=pair)
 
 
 def _pair(found: Any) -> str | None:

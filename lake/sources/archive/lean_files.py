@@ -20,7 +20,7 @@ from lake.domain.times import to_us
 from lake.errors import InvalidRequest, SourceError
 from lake.sources.archive.container import peek, refused
 from lake.sources.archive.format import OTHERS, ArchiveFile, Hints
-from lake.sources.archive.instruments import agreed, split_pair
+from lake.sources.archive.instruments import agreed, pair_of
 from lake.sources.archive.mapped_reader import (
     RecognisedByMapping,
     first_lines,
@@ -65,6 +65,13 @@ _RATE_NAMES = ("ts", "funding_rate")
 _RATES = Mapping(
     columns={name: name for name in _RATE_NAMES}, names=_RATE_NAMES, header=False, timezone="UTC"
 )
+_BINANCE = Venue("BINANCE")
+# Binance quotes nothing in dollars proper, but its contracts on coins; nobody else in BUSD or TUSD.
+_BINANCE_QUOTES = (
+    *("USDT", "FDUSD", "USDC", "TUSD", "BUSD", "USDP", "PAX", "DAI", "EUR", "GBP", "AUD", "TRY"),
+    *("BRL", "BTC", "ETH", "BNB"),
+)
+_QUOTES = ("USD", "EUR", "GBP", "JPY", "USDT", "USDC", "DAI", "BTC", "ETH")
 _OTHER_KINDS = {"quote": "quotes", "openinterest": "open_interest"}
 _FUTURES_FOLDER = "cryptofuture"
 _DOLLARS = "USD"
@@ -152,18 +159,15 @@ def _instrument(path: Path, ticker: str, hints: Hints, *, is_future: bool) -> In
     folders = reversed(path.absolute().parts[:-1])
     told = next((_MARKETS[each] for each in folders if each in _MARKETS), None)
     pair = ticker.upper()
-    split = split_pair(pair)
-    if split is None:
-        raise InvalidRequest(
-            f"{path.name}: {pair} does not end in a quote asset that is known here."
-        )
-    base, quote = split
+    is_binance = (hints.venue or told or _BINANCE).name.startswith(_BINANCE.name)
+    quotes = _BINANCE_QUOTES if is_binance and not (is_future and pair.endswith("USD")) else _QUOTES
+    base, quote = pair_of(pair, quotes, hints.instrument, name=path.name)
     symbol = f"{base}/{quote}"
     if is_future:
         is_inverse = quote == _DOLLARS
         symbol += f":{base if is_inverse else quote}"
         futures = Venue("BINANCECOINM" if is_inverse else "BINANCEUSDM")
-        if _MARKETS["binance"] in (told, hints.venue) and hints.venue != futures:
+        if _BINANCE in (told, hints.venue) and hints.venue != futures:
             hints, told = replace(hints, venue=None), futures
         elif hints.venue == futures:
             told = futures

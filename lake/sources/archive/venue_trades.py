@@ -30,7 +30,7 @@ from lake.domain.ranges import TimeRange
 from lake.errors import InvalidRequest, SourceError
 from lake.sources.archive.container import refused
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints
-from lake.sources.archive.instruments import agreed, split_pair
+from lake.sources.archive.instruments import agreed, pair_of, split_pair
 from lake.sources.archive.mapped_reader import (
     RecognisedByMapping,
     first_lines,
@@ -64,6 +64,21 @@ _KUCOIN_COLUMNS = ("trade_id", "trade_time", "price", "size", "side")
 _OKX_COLUMNS = ("trade_id", "side", "price", "size", "created_time")
 # A Bybit inverse contract is one dollar (Bybit's contract specifications).
 _ONE_DOLLAR = Unit(UnitKind.CONTRACTS, 1.0)
+# Bybit's and KuCoin's.
+_SPOT_QUOTES = (
+    "USDT",
+    "USDC",
+    "USDE",
+    "USD1",
+    "DAI",
+    "EUR",
+    "BRL",
+    "TRY",
+    "PLN",
+    "BTC",
+    "ETH",
+    "KCS",
+)
 _GATE_NAMES = ("timestamp", "id", "price", "amount", "side")
 
 
@@ -79,7 +94,7 @@ class _Told:
     is_in_base: bool = False
 
 
-_Look = Callable[[Path, re.Match[str], list[list[str]]], _Told | None]
+_Look = Callable[[Path, re.Match[str], list[list[str]], str | None], _Told | None]
 
 
 class VenueTrades(RecognisedByMapping):
@@ -98,7 +113,7 @@ class VenueTrades(RecognisedByMapping):
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
         for pattern, look in _FORMATS:
             named = pattern.fullmatch(path.name)
-            told = None if named is None else look(path, named, first_lines(path))
+            told = None if named is None else look(path, named, first_lines(path), hints.instrument)
             if told is None:
                 continue
             require_utc(path, hints)
@@ -119,14 +134,16 @@ class VenueTrades(RecognisedByMapping):
         return None
 
 
-def _bybit(path: Path, named: re.Match[str], lines: list[list[str]]) -> _Told | None:
+def _bybit(
+    path: Path, named: re.Match[str], lines: list[list[str]], hint: str | None
+) -> _Told | None:
     if not lines or "trdMatchID" not in lines[0]:
         return None
     _require_names(path, lines[0], _BYBIT_COLUMNS)
-    native, split = named["symbol"], split_pair(named["symbol"])
+    native, split = named["symbol"], split_pair(named["symbol"], ("USDT", "USD"))
     if native.endswith("PERP"):
         base, quote = native.removesuffix("PERP"), "USDC"
-    elif split is not None and split[1] in ("USDT", "USD"):
+    elif split is not None:
         base, quote = split
     else:
         raise _expiring(path, native)
@@ -148,7 +165,9 @@ def _bybit(path: Path, named: re.Match[str], lines: list[list[str]]) -> _Told | 
     return _Told(_BYBIT, symbol, native, mapping, _day(path, named["date"]), True)
 
 
-def _bybit_spot(path: Path, named: re.Match[str], lines: list[list[str]]) -> _Told | None:
+def _bybit_spot(
+    path: Path, named: re.Match[str], lines: list[list[str]], hint: str | None
+) -> _Told | None:
     header = lines[0] if lines else []
     if tuple(header) not in (_BYBIT_SPOT_COLUMNS, _BYBIT_SPOT_COLUMNS[:-1]):
         return None
@@ -159,10 +178,12 @@ def _bybit_spot(path: Path, named: re.Match[str], lines: list[list[str]]) -> _To
         header=True,
         names=_BYBIT_SPOT_COLUMNS[: max(len(header), fields)],
     )
-    return _Told(_BYBIT, _spot(path, named["symbol"]), named["symbol"], mapping)
+    return _Told(_BYBIT, _spot(path, named["symbol"], hint), named["symbol"], mapping)
 
 
-def _kucoin(path: Path, named: re.Match[str], lines: list[list[str]]) -> _Told | None:
+def _kucoin(
+    path: Path, named: re.Match[str], lines: list[list[str]], hint: str | None
+) -> _Told | None:
     if not lines or tuple(lines[0]) != _KUCOIN_COLUMNS:
         return None
     native = named["symbol"]
@@ -176,15 +197,21 @@ def _kucoin(path: Path, named: re.Match[str], lines: list[list[str]]) -> _Told |
         },
         header=True,
     )
-    split = split_pair(native.removesuffix("M")) if native.endswith("M") else None
+    split = (
+        split_pair(native.removesuffix("M"), ("USDT", "USDC", "USD"))
+        if native.endswith("M")
+        else None
+    )
     if split is None:
-        return _Told(_KUCOIN, _spot(path, native), native, mapping)
+        return _Told(_KUCOIN, _spot(path, native, hint), native, mapping)
     base, quote = "BTC" if split[0] == "XBT" else split[0], split[1]
     symbol = f"{base}/{quote}:{base if quote == 'USD' else quote}"
     return _Told(_KUCOIN_FUTURES, symbol, native, mapping)
 
 
-def _okx(path: Path, named: re.Match[str], lines: list[list[str]]) -> _Told | None:
+def _okx(
+    path: Path, named: re.Match[str], lines: list[list[str]], hint: str | None
+) -> _Told | None:
     # Older headers say everything twice: trade_id/... in English and in Chinese.
     theirs = {cell.split("/")[0]: cell for cell in (lines[0] if lines else [])}
     if not theirs.keys() >= set(_OKX_COLUMNS):
@@ -209,7 +236,9 @@ def _okx(path: Path, named: re.Match[str], lines: list[list[str]]) -> _Told | No
     return _Told(_OKX, f"{base}/{quote}{settle}", native, mapping)
 
 
-def _gate(path: Path, named: re.Match[str], lines: list[list[str]]) -> _Told | None:
+def _gate(
+    path: Path, named: re.Match[str], lines: list[list[str]], hint: str | None
+) -> _Told | None:
     first = lines[0] if lines else []
     if len(first) != len(_GATE_NAMES) or first[4] not in ("1", "2") or not first[1].isdecimal():
         return None
@@ -249,13 +278,8 @@ def _expiring(path: Path, native: str) -> SourceError:
     )
 
 
-def _spot(path: Path, native: str) -> str:
-    split = split_pair(native)
-    if split is None:
-        raise InvalidRequest(
-            f"{path.name}: {native} does not end in a quote asset that is known here."
-        )
-    return "/".join(split)
+def _spot(path: Path, native: str, hint: str | None) -> str:
+    return "/".join(pair_of(native, _SPOT_QUOTES, hint, name=path.name))
 
 
 def _day(path: Path, text: str) -> TimeRange:
