@@ -11,6 +11,7 @@ import gzip
 import io
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -70,6 +71,15 @@ class Container:
         with self.stream(budget) as stream:
             stream.finish()
 
+    def _unpacking(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+        try:
+            return archive.open(member)
+        except (zipfile.BadZipFile, OSError, ValueError, struct.error) as error:
+            # What the directory says of the member is not where it says.
+            raise refused(self.path, f"is damaged ({error})") from error
+        except (NotImplementedError, RuntimeError) as error:
+            raise refused(self.path, f"is packed in a way that is not read ({error})") from error
+
     @contextmanager
     def stream(self, budget: int, *, is_text: bool = False) -> Iterator[Stream]:
         """The CSV's bytes from the start.
@@ -80,7 +90,7 @@ class Container:
         """
         source: IO[bytes] | gzip.GzipFile = self.file
         if self.archive is not None and self.member is not None:
-            source = self.archive.open(self.member)
+            source = self._unpacking(self.archive, self.member)
         else:
             self.file.seek(0)
             if self.is_gzip:

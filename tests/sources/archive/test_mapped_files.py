@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -447,3 +448,16 @@ def test_pairs_come_once() -> None:
 def test_a_mapping_is_plain() -> None:
     """Two that say the same are equal."""
     assert Mapping(columns={"ts": "a"}) == Mapping(columns={"ts": "a"})
+
+
+def test_the_mapping_of_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "importing.md").read_text()
+    [block] = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "my.toml"
+    file.write_text(block)
+
+    told = read_mapping(file)
+
+    assert told.mapping.sides == {"1": "buy", "2": "sell"}
+    # A constant and a column of one name would contradict one another.
+    told.mapping.require_for(DataType.TRADES)
