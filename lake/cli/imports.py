@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import HERE, Place, announce
+from lake.cli.arguments import HERE, Place, announce, span_of
 from lake.cli.output import Row, print_error, print_rows, print_table, seconds_text
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame
+from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from lake.ingestion.imports import FileOutcome, ImportEvent, ImportReport
@@ -26,6 +27,8 @@ def import_(
     type_: Annotated[str | None, Parameter(name=["--type"])] = None,
     timeframe: Annotated[str | None, Parameter(name=["--timeframe", "-t"])] = None,
     timezone: str | None = None,
+    every: str | None = None,
+    depth: int | None = None,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
@@ -51,10 +54,17 @@ def import_(
         type_: Likewise: ohlcv, trades or funding_rates.
         timeframe: Likewise: 1m, 1h ...
         timezone: The zone of the files' times, where they are not UTC.
+        every: How often an order book rebuilt from changes is sampled: 1s (the default), 1m ...
+        depth: Levels a side of such a book, 20 by default.
         json: Print one JSON object per file.
     """
     chosen_venue = None if venue is None else Venue(venue)
     chosen_type = None if type_ is None else DataType.from_str(type_)
+    sampled_every = None if every is None else span_of(every, flag="--every")
+    if sampled_every is not None and not sampled_every:
+        raise InvalidRequest("--every must be longer than nothing: 1s, 1m ...")
+    if depth is not None and depth < 1:
+        raise InvalidRequest("--depth is the levels of a side: 1 or more.")
     chosen_timeframe = None if timeframe is None else TimeFrame.from_str(timeframe)
     from lake.ingestion.imports import import_files
 
@@ -67,6 +77,8 @@ def import_(
             data_type=chosen_type,
             timeframe=chosen_timeframe,
             timezone=timezone,
+            every=sampled_every,
+            depth=depth,
             on_event=_Watch() if sys.stderr.isatty() else None,
         )
         rows = [_row(storage, each) for each in report.files]

@@ -8,7 +8,7 @@ file that was taken in already is not even read. It does not know any file forma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,8 @@ def import_files(
     data_type: DataType | None = None,
     timeframe: TimeFrame | None = None,
     timezone: str | None = None,
+    every: timedelta | None = None,
+    depth: int | None = None,
     on_event: Callable[[ImportEvent], None] | None = None,
     now: datetime | None = None,
 ) -> ImportReport:
@@ -64,6 +66,8 @@ def import_files(
         data_type: Likewise.
         timeframe: Likewise.
         timezone: Of times without a zone, where the format has such.
+        every: How often a book that is rebuilt from changes is sampled; a second by default.
+        depth: Levels a side of such a book, 20 by default.
         on_event: Told of every file when it is done, and of every partition stored.
         now: The present (naive UTC); the clock's by default.
 
@@ -72,7 +76,7 @@ def import_files(
         StorageError: The lake cannot be written. What was stored stays; the same call goes on.
     """
     found = find(paths)
-    hints = Hints(venue, instrument, data_type, timeframe, timezone)
+    hints = Hints(venue, instrument, data_type, timeframe, timezone, every, depth)
     with scratch_folder(storage.root) as scratch:
         present = now or datetime.now(UTC).replace(tzinfo=None)
         run = ImportRun(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -38,7 +38,8 @@ class NotRecognised(SourceError):
 class Hints:
     """What the user said about the files; it must agree with what they say themselves.
 
-    ``instrument`` may be our code or id, or a ccxt symbol.
+    ``instrument`` may be our code or id, or a ccxt symbol. ``every`` and ``depth`` are how often
+    and how deep a book that is rebuilt is sampled.
     """
 
     venue: Venue | None = None
@@ -46,6 +47,8 @@ class Hints:
     data_type: DataType | None = None
     timeframe: TimeFrame | None = None
     timezone: str | None = None
+    every: timedelta | None = None
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
