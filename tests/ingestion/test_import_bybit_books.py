@@ -157,7 +157,7 @@ def test_a_bomb_is_refused(storage: Storage, tmp_path: Path) -> None:
 
 @needs_real_data
 def test_the_recorded_archive_is_imported_whole(storage: Storage) -> None:
-    """50 messages of 2024-12-01, the ids dense: one book from 1.0 to 4.8 seconds after."""
+    """50 messages of 2024-12-01, the ids dense: one book, sampled at seconds 1 to 5."""
     report = bring(storage, REAL)
 
     [outcome] = report.files
