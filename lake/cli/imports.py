@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import HERE, Place, announce
+from lake.cli.arguments import HERE, Place, announce, span_of
 from lake.cli.output import Row, print_error, print_rows, print_table, seconds_text
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame
@@ -38,6 +38,8 @@ def import_(
     time_format: str | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
+    every: str | None = None,
+    depth: int | None = None,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
@@ -76,6 +78,8 @@ def import_(
         time_format: How times are written, as strptime takes it: %d.%m.%Y %H:%M.
         delimiter: Of a CSV: one character, or tab.
         header: Whether a CSV's first line names its columns; seen by its first line otherwise.
+        every: How often an order book rebuilt from changes is sampled: 1s (the default), 1m ...
+        depth: Levels a side of such a book, 20 by default.
         json: Print one JSON object per file.
     """
     told = _mapping(
@@ -83,6 +87,11 @@ def import_(
     )
     chosen_venue = None if venue is None else Venue(venue)
     chosen_type = None if type_ is None else DataType.from_str(type_)
+    sampled_every = None if every is None else span_of(every, flag="--every")
+    if sampled_every is not None and not sampled_every:
+        raise InvalidRequest("--every must be longer than nothing: 1s, 1m ...")
+    if depth is not None and depth < 1:
+        raise InvalidRequest("--depth is the levels of a side: 1 or more.")
     chosen_timeframe = None if timeframe is None else TimeFrame.from_str(timeframe)
     from lake.ingestion.imports import import_files
 
@@ -103,6 +112,8 @@ def import_(
             timezone=timezone,
             unit=chosen_unit,
             mapping=None if told is None else told.mapping,
+            every=sampled_every,
+            depth=depth,
             on_event=_Watch() if sys.stderr.isatty() else None,
         )
         rows = [_row(storage, each) for each in report.files]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Dictionary
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,8 @@ def import_files(
     timezone: str | None = None,
     unit: Unit | None = None,
     mapping: Mapping | None = None,
+    every: timedelta | None = None,
+    depth: int | None = None,
     on_event: Callable[[ImportEvent], None] | None = None,
     now: datetime | None = None,
 ) -> ImportReport:
@@ -70,6 +72,8 @@ def import_files(
         timezone: Of times without a zone, where the format has such.
         unit: What amounts are counted in, where the files do not say.
         mapping: What the columns of files mean that are of no known format.
+        every: How often a book that is rebuilt from changes is sampled; a second by default.
+        depth: Levels a side of such a book, 20 by default.
         on_event: Told of every file when it is done, and of every partition stored.
         now: The present (naive UTC); the clock's by default.
 
@@ -78,7 +82,7 @@ def import_files(
         StorageError: The lake cannot be written. What was stored stays; the same call goes on.
     """
     found = find(paths)
-    hints = Hints(venue, instrument, data_type, timeframe, timezone, unit, mapping)
+    hints = Hints(venue, instrument, data_type, timeframe, timezone, unit, mapping, every, depth)
     with scratch_folder(storage.root) as scratch:
         present = now or datetime.now(UTC).replace(tzinfo=None)
         run = ImportRun(

@@ -65,7 +65,7 @@ def validate_book(
         name: (_levels(table, f"{name}_prices"), _levels(table, f"{name}_quantities"))
         for name in ("bid", "ask")
     }
-    if (reason := _fault(us, to_us(received), sides)) is not None:
+    if (reason := book_fault(us, to_us(received), sides)) is not None:
         moment = None if us == NO_TIME else from_us(us)
         return CheckedBook(ORDERBOOK.schema.empty_table(), Rejected(moment, reason, decoded.raw(0)))
     row = {
@@ -81,7 +81,7 @@ def validate_book(
     return CheckedBook(pa.Table.from_pylist([row], schema=ORDERBOOK.schema))
 
 
-def _fault(us: int, received_us: int, sides: dict[str, tuple[Array, Array]]) -> str | None:
+def book_fault(us: int, received_us: int, sides: dict[str, tuple[Array, Array]]) -> str | None:
     """Why the book cannot be stored; None where it can. NaN fails every comparison."""
     if us == NO_TIME:
         return "no readable time"

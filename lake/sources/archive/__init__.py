@@ -9,6 +9,7 @@ from lake.errors import SourceError
 from lake.sources.archive.binance_candles import BinanceCandles
 from lake.sources.archive.binance_funding import BinanceFunding
 from lake.sources.archive.binance_trades import BinanceTrades
+from lake.sources.archive.bybit_books import BybitBooks
 from lake.sources.archive.format import (
     OTHERS,
     VENDOR,
@@ -52,6 +53,7 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     FreqtradeFiles(),
     LeanFiles(),
     FundingHistories(),
+    BybitBooks(),
 )
 # What a folder is searched for; a file that is named outright may be called anything.
 SUFFIXES = tuple(sorted({suffix for reader in FORMATS for suffix in reader.suffixes}))

@@ -227,7 +227,8 @@ def _period(name: str, found: re.Match[str]) -> TimeRange:
 
 
 def _split(pair: str, symbol: str, venue: Venue) -> tuple[str, str]:
-    for quote in _QUOTES:
+    # COIN-M quotes in US dollars alone: DOTUSD is not DO in TUSD.
+    for quote in ("USD",) if venue == COINM else _QUOTES:
         if pair.endswith(quote) and pair != quote:
             return pair.removesuffix(quote), quote
     raise InvalidRequest(

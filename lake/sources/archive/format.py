@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -40,7 +40,8 @@ class Hints:
     """What the user said about the files; it must agree with what they say themselves.
 
     ``instrument`` may be our code or id, or a ccxt symbol. ``unit`` is what amounts are counted
-    in; ``mapping`` says what the columns of a file mean that is of no known format.
+    in; ``mapping`` says what the columns of a file mean that is of no known format. ``every`` and
+    ``depth`` are how often and how deep a book that is rebuilt is sampled.
     """
 
     venue: Venue | None = None
@@ -50,6 +51,8 @@ class Hints:
     timezone: str | None = None
     unit: Unit | None = None
     mapping: Mapping | None = None
+    every: timedelta | None = None
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,3 +154,13 @@ def test_the_venues_spelling_follows_from_ours() -> None:
     assert native_symbol("BTCUSDT-PERP", USDM) == "BTCUSDT"
     assert native_symbol("BTCUSDT-241227.BINANCEUSDM", USDM) == "BTCUSDT_241227"
     assert native_symbol("BTCUSD-PERP-BTC", COINM) == "BTCUSD_PERP"
+
+
+@pytest.mark.parametrize(
+    ("pair", "base"), [("DOTUSD", "DOT"), ("BNBUSD", "BNB"), ("BTCUSD", "BTC")]
+)
+def test_coin_margined_contracts_are_quoted_in_dollars(pair: str, base: str) -> None:
+    """TUSD and BUSD are quote assets, too, but not there."""
+    made = instrument_of(f"{pair}_PERP", COINM, None)
+
+    assert (made.symbol, made.code) == (f"{base}/USD:{base}", f"{base}USD-PERP-{base}")

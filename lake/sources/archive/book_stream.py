@@ -1,0 +1,163 @@
+"""Turns messages of one book into checked samples in a spool, with what they claim.
+
+A rebuilt book claims only the time in which its ids prove it known, as ``rows_only``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lake.domain.coverage import Basis, Claim
+from lake.domain.identifiers import Series
+from lake.domain.partitions import split
+from lake.domain.ranges import TimeRange
+from lake.domain.rows import Note, Rejected
+from lake.domain.schemas import ORDERBOOK
+from lake.domain.times import from_us, to_us
+from lake.sources.archive.book_builder import BookBuilder, BookEvent, Level, Sample
+from lake.sources.archive.container import refused
+from lake.sources.archive.format import Lot, Streamed
+from lake.sources.archive.spool import Spool, SpooledRows
+from lake.sources.books import book_fault
+
+DEFAULT_EVERY = timedelta(seconds=1)
+DEFAULT_DEPTH = 20
+# A row of 20 levels is some 700 bytes.
+_MEMORY_ROWS = 50_000
+_MOST_UNSORTED_ROWS = 200_000
+_BATCH_ROWS = 2_000
+# Each is kept with its text; a file that has more is not what it says.
+_MOST_BAD_ROWS = 10_000
+BREAK = "book_break"
+
+
+@dataclass(slots=True)
+class _Taken:
+    """Samples of one file."""
+
+    spool: Spool
+    now_us: int
+    rejected: list[Rejected] = field(default_factory=list)
+    waiting: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, sample: Sample) -> None:
+        sides = {"bid": _arrays(sample.bids), "ask": _arrays(sample.asks)}
+        if (reason := book_fault(sample.ts_us, self.now_us, sides)) is not None:
+            self.rejected.append(Rejected(from_us(sample.ts_us), reason, repr(sample)))
+            return
+        row: dict[str, object] = {"ts": from_us(sample.ts_us), "sequence": sample.last_id}
+        for name, (prices, quantities) in sides.items():
+            row[f"best_{name}"] = float(prices[0]) if len(prices) else None
+            row[f"best_{name}_quantity"] = float(quantities[0]) if len(prices) else None
+            row[f"{name}_prices"] = prices.tolist()
+            row[f"{name}_quantities"] = quantities.tolist()
+        self.waiting.append(row)
+        if len(self.waiting) >= _BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        self.spool.add(pa.Table.from_pylist(self.waiting, schema=ORDERBOOK.schema))
+        self.waiting = []
+
+
+def rebuilt(
+    events: Iterable[BookEvent],
+    builder: BookBuilder,
+    series: Series,
+    path: Path,
+    *,
+    now: datetime,
+    scratch: Path,
+    is_intact: bool,
+) -> Streamed:
+    """Samples of the book that *events* make, read to their end before any is handed over.
+
+    Raises:
+        SourceError: The file is damaged, or makes no book.
+    """
+    spool = Spool(series, scratch, memory_rows=_MEMORY_ROWS, most_unsorted_rows=_MOST_UNSORTED_ROWS)
+    with spool:
+        taken = _Taken(spool, to_us(now))
+        for event in events:
+            try:
+                samples = list(builder.apply(event))
+            except ValueError as error:
+                raise refused(path, f"cannot be used: {error}") from error
+            for sample in samples:
+                taken.add(sample)
+            if len(taken.rejected) + len(builder.breaks) > _MOST_BAD_ROWS:
+                raise refused(path, f"has more than {_MOST_BAD_ROWS:,} faults in its books")
+        builder.finish()
+        taken.flush()
+        spool.finish()
+        if not spool.rows:
+            raise refused(path, _why_empty(builder, taken.rejected))
+    spans = [TimeRange(from_us(start), from_us(end)) for start, end in builder.known]
+    assert spool.first_us is not None
+    assert spool.last_us is not None
+    window = TimeRange(
+        min(from_us(spool.first_us), spans[0].start),
+        max(
+            from_us(spool.last_us + 1),
+            *(span.end for span in spans),
+            # A break is noted at the end of what was known, which no span holds.
+            *(from_us(each.ts_us + 1) for each in builder.breaks),
+        ),
+    )
+    notes = [Note(from_us(each.ts_us), BREAK, each.reason) for each in builder.breaks]
+    found = _lots(series, window, spool, spans, taken.rejected, notes)
+    remark = _remark(builder)
+    return Streamed(window, spool.rows, len(taken.rejected), found, is_intact, remark)
+
+
+def _why_empty(builder: BookBuilder, rejected: list[Rejected]) -> str:
+    if rejected:
+        return f"holds no book that can be stored; the first is {rejected[0].reason}"
+    if builder.breaks:
+        return f"holds no book that is known at a sample: {builder.breaks[0].reason}"
+    if not builder.known:
+        return "holds no snapshot with changes after it, so no book can be rebuilt"
+    return "holds no sample: it is shorter than the interval (say a shorter --every)"
+
+
+def _remark(builder: BookBuilder) -> str:
+    told = []
+    if builder.breaks:
+        first = builder.breaks[0]
+        told.append(
+            f"the update ids break {len(builder.breaks):,} times, first after "
+            f"{from_us(first.ts_us).isoformat()}: {first.reason}"
+        )
+    if builder.ignored:
+        told.append(f"{builder.ignored:,} changes came while no book was known")
+    return "; ".join(told)
+
+
+def _lots(
+    series: Series,
+    window: TimeRange,
+    spool: Spool,
+    spans: list[TimeRange],
+    rejected: list[Rejected],
+    notes: list[Note],
+) -> Iterator[Lot]:
+    parts = {partition: rows for partition, _, rows in spool.parts()}
+    for partition, inside in split(series, window):
+        rows: pa.Table | SpooledRows = parts.get(partition, ORDERBOOK.schema.empty_table())
+        known = [part for span in spans if (part := span.intersection(inside)) is not None]
+        bad = [row for row in rejected if row.ts is not None and row.ts in inside]
+        told = [note for note in notes if note.ts in inside]
+        if rows.num_rows or known or bad or told:
+            claims = tuple(Claim(part, Basis.ROWS_ONLY) for part in known)
+            yield Lot(inside, rows, claims, tuple(bad), tuple(told))
+
+
+def _arrays(levels: list[Level]) -> tuple[np.ndarray, np.ndarray]:
+    prices = np.array([price for price, _ in levels], dtype=np.float64)
+    return prices, np.array([quantity for _, quantity in levels], dtype=np.float64)

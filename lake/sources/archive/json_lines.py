@@ -1,0 +1,49 @@
+"""Reads a container's lines of JSON, one at a time, in bounded memory.
+
+It knows nothing of what they mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from lake.sources.archive.container import Container, refused
+
+_BLOCK_BYTES = 1 << 20
+# A snapshot of a thousand levels a side is some 60 KB.
+_MAX_LINE_BYTES = 4 << 20
+
+
+def objects(container: Container, budget: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each line's number, from 1, and its object; the checksum is compared at the end.
+
+    Raises:
+        SourceError: The file is damaged, or a line is no JSON object.
+    """
+    path = container.path
+    number = 0
+    for number, line in enumerate(_lines(container, budget), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise refused(path, f"has a line that is not JSON (line {number})") from error
+        if not isinstance(found, dict):
+            raise refused(path, f"has a line that is no JSON object (line {number})")
+        yield number, found
+
+
+def _lines(container: Container, budget: int) -> Iterator[bytes]:
+    rest = b""
+    with container.stream(budget) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            *whole, rest = (rest + block).split(b"\n")
+            yield from whole
+            if len(rest) > _MAX_LINE_BYTES:
+                raise refused(container.path, "has a line that does not end: it is not JSON lines")
+        stream.finish()
+    if rest:
+        yield rest
