@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lake.cli import main
+from lake.cli import run
 
-main()
+run()

@@ -39,7 +39,7 @@ from lake.cli.output import print_error
 from lake.cli.shell import shell
 from lake.errors import InvalidRequest, LakeError, MigrationError, ReadOnlyLake, UnknownJob
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 FAILED, REFUSED = 1, 2
 
@@ -103,8 +103,22 @@ def _reflow(known: App) -> None:
 _reflow(app)
 
 
+def run() -> None:
+    """What the scripts `lake` and `mdlake` call: the command line, and the end of the process."""
+    try:
+        main()
+    except SystemExit as ended:
+        if not isinstance(ended.code, int):
+            raise
+        streams.leave(ended.code)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave the process with its exit code."""
+    """Run the command line and exit with its code.
+
+    Raises:
+        SystemExit: Always.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not streams.hold():
         sys.exit(REFUSED)

@@ -1,9 +1,11 @@
-"""Standard streams that are closed: nobody else's file may get their numbers."""
+"""The edges of the process: standard streams that are closed, and its end."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+from typing import NoReturn
 
 from lake.cli.output import print_error
 
@@ -38,3 +40,19 @@ def silence_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now, after what is printed and the handlers of `atexit`.
+
+    A thread of Arrow or DuckDB that lets go of its last piece while Python takes itself apart is
+    ended inside C++, and that ends the process with an abort after everything was done. So Python
+    is not taken apart: files and locks are the kernel's to close.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 1
+    os._exit(code)

@@ -61,7 +61,8 @@ class StoredFile:
         self._path = path
         self._file = file
         with self._reading():
-            self._reader = pq.ParquetFile(file, page_checksum_verification=True)
+            # Read in this thread, because the descriptor is Python's: see _content.
+            self._reader = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
             self._metadata = self._reader.metadata
             self.footer = _footer_of(self._metadata, path)
             self.groups: int = self._metadata.num_row_groups
@@ -86,6 +87,7 @@ class StoredFile:
             with pq.ParquetFile(
                 pa.BufferReader(content),
                 metadata=self._metadata,
+                pre_buffer=False,
                 page_checksum_verification=True,
             ) as reader:
                 rows = reader.read()
@@ -118,7 +120,6 @@ class StoredFile:
     def group(self, number: int, spec: RowSpec) -> pa.Table:
         """The rows of one row group."""
         with self._reading():
-            # In this thread, because the descriptor is Python's: see _content.
             rows = self._reader.read_row_group(number, use_threads=False)
         return self._conformed(rows, spec)
 

@@ -143,7 +143,9 @@ def _newer(path: Path, file: HeldFile, content: bytes) -> pa.Table:
         StorageError: It is no later version, so it was altered outside of the lake.
     """
     try:
-        reader = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        reader = pq.ParquetFile(
+            pa.BufferReader(content), pre_buffer=False, page_checksum_verification=True
+        )
         footer = json.loads((reader.metadata.metadata or {})[_FOOTER_KEY])
         if int(footer["generation"]) == file.generation:
             raise damaged(path, "its digest is not the one that was written")
