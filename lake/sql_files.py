@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lake.errors import LakeError
 
-_HEADER = re.compile(r"-- ?([a-z]+): *(.*)")
+_HEADER = re.compile(r"-- ?([a-z]+(?: to)?): *(.*)")
 _CONTINUED = re.compile(r"-- {2,}(.*)")
 _PACKAGE = Path(__file__).parent
 
@@ -42,15 +42,21 @@ def sql_root() -> Path:
 @cache
 def sql_files(folder: str) -> tuple[SqlFile, ...]:
     """Every ``.sql`` file of ``sql/<folder>``, by name."""
-    return tuple(_read(path) for path in sorted((sql_root() / folder).glob("*.sql")))
+    return tuple(read_sql(path) for path in sorted((sql_root() / folder).glob("*.sql")))
 
 
 def sql_file(folder: str, name: str) -> SqlFile:
     """The file ``sql/<folder>/<name>.sql``."""
-    return _read(sql_root() / folder / f"{name}.sql")
+    return read_sql(sql_root() / folder / f"{name}.sql")
 
 
-def _read(path: Path) -> SqlFile:
+def read_sql(path: Path) -> SqlFile:
+    """The file at *path*, of whoever.
+
+    Raises:
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is no text.
+    """
     text = path.read_text(encoding="utf-8")
     header: dict[str, str] = {}
     key = ""

@@ -69,12 +69,13 @@ class Opened:
         broken: Those that could not be.
     """
 
-    def __init__(self, connection: Connection, access: Access) -> None:
+    def __init__(self, connection: Connection, access: Access, *, checks: bool = False) -> None:
         self.connection = connection
         self.queries: list[Query] = []
         self.broken: list[Broken] = []
         self.holdings = Holdings(0, ())
         self._access = access
+        self._checks = checks
         self._reader: Connection | None = None
         self._attached: Path | None = None
         self._taken: dict[tuple[str, int], str] = {}
@@ -85,7 +86,7 @@ class Opened:
             if catalog != self._attached:
                 attach(self.connection, catalog)
                 self._attached = catalog
-            take(self.connection, catalog, session.tables())
+            take(self.connection, catalog, session.tables(checks=self._checks))
         else:
             if self._reader is None:
                 self._reader = _connect()
@@ -113,7 +114,14 @@ class Opened:
             execute(session.kind(kind))
         for kind, number in self._changed_buckets():
             execute(session.bucket(kind, number))
+        if self._checks:
+            self.choose()
         return self.holdings
+
+    def choose(self) -> None:
+        """Choose the files that checks read, by what their variables say."""
+        for statement in session.scope():
+            self.connection.execute(statement)
 
     def close(self) -> None:
         """Close DuckDB. Closing twice does no harm."""
@@ -151,7 +159,9 @@ class Opened:
         return {each for each in now.keys() | before.keys() if now.get(each) != before.get(each)}
 
 
-def open_on(root: Path, catalog: Path, access: Access = Access.OWN) -> Opened:
+def open_on(
+    root: Path, catalog: Path, access: Access = Access.OWN, *, checks: bool = False
+) -> Opened:
     """DuckDB on the lake at *root* with the file *catalog* as the schema ``catalog``.
 
     Args:
@@ -160,18 +170,22 @@ def open_on(root: Path, catalog: Path, access: Access = Access.OWN) -> Opened:
             others.
         access: What the connection may reach. DuckDB itself holds to it, whatever is typed; that
             only SELECT is run where it must, is up to :mod:`lake.warehouse.statements`.
+        checks: Whether the names that checks read are made, too.
 
     Raises:
         StorageError: This process has *catalog* open through apsw, or it cannot be read.
         MigrationError: It is of another version.
     """
-    opened = Opened(_connect(), access)
+    opened = Opened(_connect(), access, checks=checks)
     try:
         if access is Access.OWN:
             load_sqlite(opened.connection)
         opened.take(catalog)
         parquet = _reachable(root, access)
         _prepare(opened.connection, parquet)
+        if checks:
+            for statement in session.checked():
+                opened.connection.execute(statement)
         opened.refresh()
         opened.queries, opened.broken = load_queries(opened.connection, root)
         for name, value in _settings(root, parquet, access).items():

@@ -47,7 +47,7 @@ def init_file(root: Path, *, now: datetime) -> InitFile:
     Raises:
         StorageError: The catalog cannot be read, or this process has it open through apsw.
     """
-    opened = open_on(root, root / CATALOG)
+    opened = open_on(root, root / CATALOG, checks=True)
     try:
         count = _buckets(opened.connection)
         text = _joined(_statements(root, opened, count, now))
@@ -75,6 +75,7 @@ def _statements(root: Path, opened: Opened, count: int, now: datetime) -> Iterat
     yield from variables((root / PARQUET).absolute())
     for part in (session.nothing(), session.macros(), session.views(), session.analytics()):
         yield from part
+    yield from session.checked()
     yield from (session.timeframe_view(TimeFrame(name)) for name in timeframes)
     names = [*session.view_names(), *(f"ohlcv_{name}" for name in timeframes)]
     yield from on_macros()
@@ -95,7 +96,7 @@ def _load() -> Iterator[str]:
 def _copied(opened: Opened) -> Iterator[str]:
     """Takes over what the views read of the catalog, as it is when this is read."""
     yield "begin"
-    yield from copies(opened.connection, session.tables())
+    yield from copies(opened.connection, session.tables(checks=True))
     yield "commit"
 
 
@@ -108,6 +109,7 @@ def _held(count: int) -> Iterator[str]:
         yield session.kind(kind)
         for number in range(count):
             yield session.bucket(kind, number)
+    yield from session.scope()
 
 
 def _buckets(connection: duckdb.DuckDBPyConnection) -> int:

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -96,6 +97,7 @@ class Warehouse:
         timeout_s: A query that runs longer is stopped; None: never. Strangers get
             ``LOCKED_TIMEOUT_S`` where nothing is said.
         max_answer_bytes: A stranger's answer may not be larger.
+        checks: Whether the names that checks read are there, too; see :meth:`look_at`.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Warehouse:
         *,
         catalog: Callable[[], Path] | None = None,
         trust: Trust = Trust.OWN,
+        checks: bool = False,
         timeout_s: float | None = None,
         max_answer_bytes: int = LOCKED_ANSWER_BYTES,
     ) -> None:
@@ -113,6 +116,8 @@ class Warehouse:
         self._max_answer_bytes = max_answer_bytes
         self._root = root
         self._trust = trust
+        self._checks = checks
+        self._variables: dict[str, Any] = {}
         self._access = _access(trust, shares_process=catalog is not None)
         self._catalog = catalog or (lambda: _live_catalog(root))
         # What is attached is at least as new as its stamp, so the stamp is taken first.
@@ -183,6 +188,28 @@ class Warehouse:
                     raise _translated(error, self._opened.holdings, self._access) from error
         raise AssertionError("unreachable")
 
+    def look_at(
+        self,
+        series: Sequence[int] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **variables: Any,
+    ) -> None:
+        """From now on checks see only this of the lake.
+
+        Args:
+            series: Numbers of series in the catalog; None for all.
+            since: Rows from this moment on.
+            until: Rows before this moment.
+            variables: What else ``getvariable`` is to answer; those set before are forgotten.
+        """
+        known = {"check_series": series, "check_since": since, "check_until": until}
+        forgotten = dict.fromkeys(self._variables.keys() - variables.keys())
+        self._variables = {**variables, **known}
+        for name, value in {**forgotten, **self._variables}.items():
+            self.connection.execute(f'set variable "{name}" = $1', [value])
+        self._opened.choose()
+
     def close(self) -> None:
         """Close DuckDB. Closing twice does no harm."""
         self._opened.close()
@@ -249,6 +276,10 @@ class Warehouse:
         if isinstance(error, _BROKEN):
             self._opened.close()
             self._opened = self._open()
+            for name, value in self._variables.items():
+                self.connection.execute(f'set variable "{name}" = $1', [value])
+            if self._checks:
+                self._opened.choose()
         return attempt < _TRIES or (attempt < _MAX_TRIES and (moved or self._moves()))
 
     def _moves(self) -> bool:
@@ -262,7 +293,7 @@ class Warehouse:
         return True
 
     def _open(self) -> opening.Opened:
-        return opening.open_on(self._root, self._attached, self._access)
+        return opening.open_on(self._root, self._attached, self._access, checks=self._checks)
 
     def _warn_of_many_files(self, sql: str) -> None:
         if self._opened.holdings.files > _MANY_FILES and _VIEW.search(sql):

@@ -26,6 +26,7 @@ _TEMPLATE = "ohlcv_timeframe"
 # Base macros come before those that build on them, and before the rows of a data type.
 _FIRST_TABLE_MACRO = "20"
 _READERS = ("macros", "views", "analytics")
+_CHECKS = ("scope", "checks")
 _OF_LAKE = re.compile(r"\blake\.(\w+)")
 
 
@@ -69,10 +70,31 @@ def view_names() -> list[str]:
     return [file.name for file in sql_files("views") if file.name != _TEMPLATE]
 
 
+def checked() -> Iterator[str]:
+    """The names that checks read: the whole lake, until :func:`scope` says less."""
+    yield from scope()
+    yield from (file.text for file in sql_files("scope"))
+    for kind in KINDS:
+        shape = _EVERY_CANDLE if kind == DataType.OHLCV.value else kind
+        text = sql_file("session", "checked").text
+        yield text.replace("{kind}", kind).replace("{shape}", shape)
+
+
+def scope() -> Iterator[str]:
+    """Chooses the files that checks read, by what ``check_series`` and the like are set to."""
+    text = sql_file("session", "scope").text
+    yield from (text.replace("{kind}", kind) for kind in KINDS)
+
+
 @cache
-def tables() -> frozenset[str]:
-    """The tables of the catalog that our views and macros read, in the schema ``lake``."""
-    texts = [file.text for folder in _READERS for file in sql_files(folder)]
+def tables(*, checks: bool = False) -> frozenset[str]:
+    """The tables of the catalog that our views and macros read, in the schema ``lake``.
+
+    Args:
+        checks: Those that checks read, too.
+    """
+    folders = (*_READERS, *_CHECKS) if checks else _READERS
+    texts = [file.text for folder in folders for file in sql_files(folder)]
     texts.append(sql_file("session", "files").text)
     return frozenset(name for text in texts for name in _OF_LAKE.findall(text))
 
