@@ -25,10 +25,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": GROUND | {"storage"},
     "ingestion": GROUND | {"sources", "storage"},
     "store": GROUND | {"storage", "warehouse"},
+    "quality": GROUND | {"storage", "warehouse"},
     "research": GROUND | {"config", "ingestion", "storage", "store", "warehouse"},
     "config": GROUND,
     "cli": GROUND
-    | {"config", "ingestion", "simulator", "sources", "storage", "store", "warehouse"},
+    | {
+        "config",
+        "ingestion",
+        "quality",
+        "simulator",
+        "sources",
+        "storage",
+        "store",
+        "warehouse",
+    },
     "__main__": {"cli"},
     # The package's own face: the public names of DESIGN, section 7.
     "lake": GROUND | {"cli", "ingestion", "research", "storage", "store", "warehouse"},

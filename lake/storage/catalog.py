@@ -131,6 +131,14 @@ class Catalog(Instruments):
         rows = self._database.read(f"{_SERIES} order by data_type, venue, instrument, timeframe")
         return [_series_info(row) for row in rows]
 
+    def series_ids(self) -> list[tuple[int, Series]]:
+        """Every series with its number in the catalog, by name."""
+        rows = self._database.read(
+            f"select series_id, {SERIES_COLUMNS} from series "
+            "order by data_type, venue, instrument, timeframe"
+        )
+        return [(int(row[0]), series_of(row[1:])) for row in rows]
+
     def series_info(self, series: Series) -> SeriesInfo | None:
         """What is known of *series*; None when it is not held."""
         row = self._database.read_one(f"{_SERIES} where {WHERE_SERIES}", series_key(series))

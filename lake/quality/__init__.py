@@ -1,0 +1,12 @@
+"""The room that runs checks over a lake and repairs what they find.
+
+Checks are SQL files (``sql/checks/``, and the user's own in ``checks/`` beside ``lake.toml``);
+DuckDB answers them, SQLite remembers what they said.
+"""
+
+from __future__ import annotations
+
+from lake.quality.known import known_checks, read_check
+from lake.quality.running import Scope, run_checks
+
+__all__ = ["Scope", "known_checks", "read_check", "run_checks"]
