@@ -24,9 +24,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "warehouse": GROUND,
     "simulator": GROUND | {"storage"},
     "ingestion": GROUND | {"sources", "storage"},
-    "store": GROUND | {"storage", "warehouse"},
+    "store": GROUND | {"quality", "storage", "warehouse"},
     "quality": GROUND | {"storage", "warehouse"},
-    "research": GROUND | {"config", "ingestion", "storage", "store", "warehouse"},
+    "research": GROUND | {"config", "ingestion", "quality", "storage", "store", "warehouse"},
     "config": GROUND,
     "cli": GROUND
     | {

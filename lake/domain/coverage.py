@@ -13,6 +13,12 @@ NOTHING_LATER = "answers with other bounds end before it"
 """The evidence of a claim at the end of a venue's data. A venue that lags shows the same: such a
 claim is given up when later rows turn up."""
 
+QUIET_LEFT_OUT = "candles without trades are left out"
+"""The evidence of a claim on the rows of a file whose format writes no candle where nothing
+traded."""
+NOT_IN_FILE = "the file of that day or month has no rows there"
+"""The evidence of a claim on what a file should hold and does not."""
+
 
 class Basis(Enum):
     """What a covered range rests on."""

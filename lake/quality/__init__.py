@@ -7,6 +7,7 @@ DuckDB answers them, SQLite remembers what they said.
 from __future__ import annotations
 
 from lake.quality.known import known_checks, read_check
+from lake.quality.reasons import explain_gaps, explained_gaps
 from lake.quality.running import Scope, run_checks
 
-__all__ = ["Scope", "known_checks", "read_check", "run_checks"]
+__all__ = ["Scope", "explain_gaps", "explained_gaps", "known_checks", "read_check", "run_checks"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,10 +44,42 @@ class StoredRun:
 
 
 class CheckRuns:
-    """Runs of checks, remembered."""
+    """Runs of checks, remembered, and what rows said about gaps."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
+        self._clock = clock
+
+    def facts_state(self) -> str | None:
+        """Of what the facts about gaps were found; None where nobody looked yet."""
+        row = self._database.read_one("select state from gap_facts_state")
+        return None if row is None else str(row[0])
+
+    def keep_facts(self, facts: Sequence[tuple[int, int, int, str, str]], state: str) -> None:
+        """Put *facts* about gaps in place of those before.
+
+        Args:
+            facts: Number of a series, start and end in us, reason, evidence.
+            state: Of what they were found.
+        """
+        now = to_us(self._clock())
+        with self._database.writing() as transaction:
+            transaction.run("delete from gap_facts")
+            for fact in facts:
+                # Of several that say the same of one stretch the longest stays.
+                transaction.run(
+                    "insert into gap_facts "
+                    "(series_id, start_ts, end_ts, reason, evidence, found_at) "
+                    "values (?, ?, ?, ?, ?, ?) on conflict do update "
+                    "set end_ts = excluded.end_ts, evidence = excluded.evidence "
+                    "where excluded.end_ts > end_ts",
+                    (*fact, now),
+                )
+            transaction.run(
+                "insert into gap_facts_state (only_row, state) values (1, ?) "
+                "on conflict do update set state = excluded.state",
+                (state,),
+            )
 
     def record(self, runs: Sequence[CheckRun]) -> None:
         """Remember *runs*, all or none; the oldest runs of the same checks are forgotten."""

@@ -88,7 +88,7 @@ class Storage:
         self.catalog = Catalog(database, clock)
         self.jobs = Jobs(database, clock)
         self.archives = ArchiveFiles(database, clock)
-        self.checks = CheckRuns(database)
+        self.checks = CheckRuns(database, clock)
         self.rates = RateLedger(root / files.RATES)
         self.hot = Hot(self)
         self._snapshots = Snapshots(database)
