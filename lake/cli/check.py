@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import HERE, Place, utc_now
+from lake.cli import repair as repairing
+from lake.cli.arguments import DIRECT, HERE, Line, Place, utc_now
 from lake.cli.holdings import Instruments, Timeframes, TypeName, VenueName, chosen_series
 from lake.cli.output import Row, counted, print_error, print_rows
 from lake.domain.checks import RunStatus, Severity
-from lake.domain.times import parse_moment
+from lake.domain.ranges import TimeRange, range_or_none
+from lake.domain.times import EPOCH, parse_moment
 from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from lake.domain.checks import Check, CheckRun, Violation
+    from lake.domain.identifiers import Series
+    from lake.quality import Scope
     from lake.storage.check_runs import StoredRun
     from lake.storage.lake import Storage
 
@@ -34,6 +39,7 @@ _TREND = 30
 def check(
     *names: Annotated[str, Parameter(show_default=False)],
     deep: bool = False,
+    fix: bool = False,
     venue: VenueName = None,
     instrument: Instruments = None,
     timeframe: Timeframes = None,
@@ -44,6 +50,8 @@ def check(
     checks: Annotated[Path | None, Parameter(name=["--checks"])] = None,
     list_: Annotated[bool, Parameter(name=["--list"])] = False,
     history: bool = False,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False,
+    line: Line = DIRECT,
     place: Place = HERE,
     json: bool = False,
 ) -> int:
@@ -60,11 +68,15 @@ def check(
 
       lake check spikes --param deviations=20 --json
 
+      lake check --deep --fix
+
       lake check --list
 
     Args:
         names: Only these checks, whatever they read.
         deep: Also those that read every row.
+        fix: Fetch again what they find, from the venue and then from its archive, check again,
+            and say what remains. Rows that change or go are kept in `revisions`.
         venue: Only series of this venue.
         instrument: Only these: ids, codes or patterns.
         timeframe: Only candles of these timeframes.
@@ -75,12 +87,13 @@ def check(
         checks: A folder with checks of your own, beside `checks/` in the lake.
         list_: Only list the checks.
         history: Only show how often each check was violated, run by run.
+        yes: Do not ask before a repair of more than an hour or 10 GB.
         json: Print one JSON object per violation.
     """
     from lake.quality import known_checks
 
     with ExitStack() as opened:
-        storage = opened.enter_context(place.open())
+        storage = opened.enter_context(place.open_to_write() if fix else place.open())
         known = known_checks(storage.root, checks)
         wanted = _wanted(known, names)
         if list_:
@@ -91,8 +104,43 @@ def check(
         chosen = wanted if names or deep else [each for each in wanted if not each.reads_rows]
         left_out = len(wanted) - len(chosen)
         filters = (venue, instrument, timeframe, type_)
-        runs = _run(storage, chosen, filters, since, until, _values(param or []))
+        series = tuple(chosen_series(storage, *filters))
+        now = utc_now()
+        scope = _scope(series if any(filters) else None, since, until, now)
+        values = _values(param or [])
+        if fix:
+            repairing.mend_files(storage, deep=deep)
+        runs = _run(storage, chosen, scope, values, now)
+        if fix:
+            runs = repairing.repair(
+                storage,
+                line.settings(storage.root),
+                runs,
+                held=series,
+                window=_window(scope, now),
+                now=now,
+                again=lambda: _run(storage, chosen, scope, values, now),
+                yes=yes,
+            )
     return _print_runs(runs, left_out, as_json=json)
+
+
+def _scope(
+    series: tuple[Series, ...] | None, since: str | None, until: str | None, now: datetime
+) -> Scope:
+    from lake.quality import Scope
+
+    first = None if since is None else parse_moment(since, now=now)
+    last = None if until is None else parse_moment(until, now=now)
+    if first is not None and last is not None and first >= last:
+        raise InvalidRequest(f"--start {since} is not before --end {until}.")
+    return Scope(series, first, last)
+
+
+def _window(scope: Scope, now: datetime) -> TimeRange | None:
+    if scope.since is None and scope.until is None:
+        return None
+    return range_or_none(scope.since or EPOCH, scope.until or now)
 
 
 def _wanted(known: Sequence[Check], names: Sequence[str]) -> list[Check]:
@@ -111,28 +159,14 @@ def _wanted(known: Sequence[Check], names: Sequence[str]) -> list[Check]:
 def _run(
     storage: Storage,
     chosen: Sequence[Check],
-    filters: tuple[str | None, Sequence[str] | None, Sequence[str] | None, str | None],
-    since: str | None,
-    until: str | None,
+    scope: Scope,
     values: Mapping[str, str],
+    now: datetime,
 ) -> list[CheckRun]:
-    from lake.quality import Scope, run_checks
+    from lake.quality import run_checks
 
-    now = utc_now()
-    first = None if since is None else parse_moment(since, now=now)
-    last = None if until is None else parse_moment(until, now=now)
-    if first is not None and last is not None and first >= last:
-        raise InvalidRequest(f"--start {since} is not before --end {until}.")
-    series = tuple(chosen_series(storage, *filters)) if any(filters) else None
     with _progress(len(chosen)) as told:
-        return run_checks(
-            storage,
-            chosen,
-            now=now,
-            scope=Scope(series, first, last),
-            parameters=values,
-            told=told,
-        )
+        return run_checks(storage, chosen, now=now, scope=scope, parameters=values, told=told)
 
 
 def _values(texts: Sequence[str]) -> dict[str, str]:

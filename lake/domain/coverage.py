@@ -30,6 +30,11 @@ class Basis(Enum):
     ROWS_ONLY = "rows_only"
     """An import that promises nothing, or a recording: rows are held, holes mean nothing."""
 
+    @property
+    def promises(self) -> bool:
+        """Whether a hole in such a range is a fact about the venue."""
+        return self is not Basis.ROWS_ONLY
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -59,7 +64,7 @@ class Coverage:
     @property
     def promises(self) -> bool:
         """Whether a hole in it is a fact about the venue."""
-        return self.basis is not Basis.ROWS_ONLY
+        return self.basis.promises
 
     def same_evidence(self, other: Coverage) -> bool:
         return (self.basis, self.source, self.source_rank, self.job_id, self.evidence) == (

@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from lake.quality.known import known_checks, read_check
 from lake.quality.reasons import explain_gaps, explained_gaps
+from lake.quality.repair import damages_of
 from lake.quality.running import Scope, run_checks
 
-__all__ = ["Scope", "explain_gaps", "explained_gaps", "known_checks", "read_check", "run_checks"]
+__all__ = [
+    "Scope",
+    "damages_of",
+    "explain_gaps",
+    "explained_gaps",
+    "known_checks",
+    "read_check",
+    "run_checks",
+]

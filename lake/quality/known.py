@@ -81,6 +81,7 @@ def read_check(path: Path, *, is_own: bool = True) -> Check:
         why=file.header["why"],
         text=file.text,
         sha256=file.sha256,
+        repair=_repair(path, file.header.get("repair", "none")),
         is_own=is_own,
     )
 
@@ -111,6 +112,14 @@ def _reads(path: Path, text: str) -> tuple[str, ...]:
             f"{', '.join(sorted(types))}."
         )
     return words
+
+
+def _repair(path: Path, text: str) -> str:
+    if text not in ("refetch", "none"):
+        raise InvalidRequest(
+            f"The check {path} says `repair: {text}`. It must be `refetch` or `none`."
+        )
+    return text
 
 
 def _parameters(path: Path, text: str) -> tuple[Parameter, ...]:

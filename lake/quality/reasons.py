@@ -19,7 +19,6 @@ import pyarrow as pa
 from lake.domain.gaps import Gap, GapReason
 from lake.domain.identifiers import DataType, Series
 from lake.domain.times import to_us
-from lake.quality.running import BATCH_ROWS
 from lake.sql_files import sql_file, sql_files
 from lake.storage.gaps import find_gaps
 from lake.warehouse import Warehouse
@@ -31,6 +30,8 @@ Fact = tuple[int, int, int, str, str]
 """Number of the series, start and end in us, reason, evidence."""
 _OF_THE_CATALOG = ("venue_outage", "cut_short")
 _OF_ROWS = ("longer_candles", "trades")
+# Series of so many rows are looked at together: what DuckDB sorts of them fits into its memory.
+BATCH_ROWS = 60_000_000
 # Longer candles, and the trades before and after, may lie so far outside of a hole.
 _MARGIN = timedelta(days=32)
 # What may turn out to be something else; the others are facts already.

@@ -22,6 +22,7 @@ from lake.domain.checks import (
 from lake.domain.identifiers import Series
 from lake.domain.times import iso
 from lake.errors import InvalidRequest, LakeError
+from lake.quality.reasons import BATCH_ROWS, explain_gaps
 from lake.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from lake.storage.lake import Storage
 
-# A check sees series of so many rows at once: what DuckDB sorts of them fits into its memory.
-BATCH_ROWS = 60_000_000
 # Violations that are kept of one run. All are counted.
 KEPT = 20_000
 # What DuckDB may take; what it needs more goes to the disk.
@@ -119,6 +118,8 @@ def run_checks(
                 warehouse=opened,
             )
     warehouse.connection.execute(f"set memory_limit = '{_MEMORY}'")
+    # The gaps that checks see have their reasons.
+    explain_gaps(storage, warehouse)
     batch = uuid.uuid4().hex[:12]
     members = _members(storage, scope)
     runs = []
