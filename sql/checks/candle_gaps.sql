@@ -18,11 +18,11 @@ select
     gaps.gap_end as end_ts,
     gaps.missing_count::bigint as rows,
     concat(gaps.reason, ': ', gaps.evidence) as detail,
-    if(
-        gaps.reason in ('not_fetched', 'failed', 'lost_by_source', 'in_quarantine'),
-        'error',
-        'info'
-    ) as severity
+    case
+        when gaps.evidence = 'never asked for' then 'warning'
+        when gaps.reason in ('not_fetched', 'failed', 'lost_by_source', 'in_quarantine') then 'error'
+        else 'info'
+    end as severity
 from gaps
 inner join checked_series as series
     on series.data_type = 'ohlcv'

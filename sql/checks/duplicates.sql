@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a run of neighbouring candles that are held more than once, in one file or in
 --      two; rows is how many are too many

@@ -3,6 +3,7 @@
 -- severity: warning
 -- reads: ohlcv
 -- reach: series
+-- repair: refetch
 -- parameters: candles = 5: how many candles in a row that are equal in every price and in volume,
 --      at least
 -- returns: one row a run of neighbouring candles that repeat the one before, a volume included

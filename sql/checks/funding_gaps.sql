@@ -3,6 +3,7 @@
 -- severity: warning
 -- reads: funding_rates
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a stretch without the settlements that those around it lead one to expect, from
 --      the first that is missing to the next that is held; rows is the least that can be missing

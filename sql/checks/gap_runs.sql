@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a file of candles of which the catalog tells something else than its rows: how
 --      many there are, the first, the last, or the runs of missing ones between them

@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv, trades, orderbook, funding_rates
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a run of neighbouring rows whose ts lies outside of the year, month or day that
 --      the path of their file names, or that stand behind a later one in their file

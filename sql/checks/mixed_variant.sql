@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: trades, orderbook
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a file with rows that are not what its series holds: aggregates in a series of
 --      single trades, ids of another scheme than the series' (a trade_id among derived names, derived

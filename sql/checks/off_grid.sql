@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a run of neighbouring candles that open at no moment at which candles of their
 --      timeframe and venue open: weeks do on Mondays, months on the first, 3d as the venue counts

@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: trades
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a run of neighbouring trades that cannot be: price or quantity not a number, not
 --      finite or not above zero, a side that is neither buy nor sell nor unknown, no id of any kind,

@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: trades
 -- reach: series
+-- repair: refetch
 -- parameters: dense_venues = BINANCE BINANCEUSDM BINANCECOINM: venues whose trade ids have no holes
 -- returns: one row a run of ids that are not held, between the two trades beside it. An error where
 --      coverage promises all trades between those two; a warning where it does not, or where the

@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: trades
 -- reach: series
+-- repair: refetch
 -- parameters: slack_s = 1: seconds by which times of neighbouring ids may be swapped
 -- returns: one row a file whose times go back from one row to the next, an error; and one row a file
 --      whose ids go back while time goes on by more than the slack, a warning, or information where

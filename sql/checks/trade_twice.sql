@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: trades
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a pair of files of one series (or a file by itself) with trades that are in both,
 --      by trade_id, or by trade_ref where they have none

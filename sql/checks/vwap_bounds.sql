@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv
 -- reach: series
+-- repair: refetch
 -- parameters: tolerance = 0.00001: by which fraction an amount may be off, for rounding
 -- returns: one row a run of neighbouring candles of one fault: quote volume over volume, the mean
 --      price, lies outside of low to high, or takers bought more than was traded

@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a run of neighbouring candles in which volume, trades and price contradict one
 --      another: a price that moved, or trades, without a volume; a volume without a trade
