@@ -25,6 +25,7 @@ from lake.sources.archive.funding_histories import FundingHistories
 from lake.sources.archive.kraken_bulk import KrakenBulk
 from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
+from lake.sources.archive.tardis_files import TardisFiles
 from lake.sources.archive.venue_trades import VenueTrades
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
 FORMATS: tuple[ArchiveFormat, ...] = (
     # A mapping that the user gives is meant.
     MappedFiles(),
+    # Their headers say more than any name.
+    TardisFiles(),
     # KuCoin calls its files as Binance does; other columns tell them apart.
     VenueTrades(),
     BinanceCandles(),

@@ -89,7 +89,7 @@ class Mapping:
         time_format: As ``strptime`` takes it; None: epochs or ISO text.
         timezone: Of times that say none; None where nothing was said, which means UTC.
         since_us: What times count from in milliseconds: a day whose date is in the file's name.
-        sides: Words for the taker's side, in lower case.
+        sides: Words for the taker's side, in lower case; an empty side: the word says none.
         unit: What amounts are counted in; None where nothing was said.
         kind: What a row of trades stands for.
         only: A column of the file to the value that every row has to have.
