@@ -25,6 +25,7 @@ from lake.sources.archive.funding_histories import FundingHistories
 from lake.sources.archive.kraken_bulk import KrakenBulk
 from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
+from lake.sources.archive.recordings import CryptofeedRecordings, HftbacktestRecordings
 from lake.sources.archive.tardis_files import TardisFiles
 from lake.sources.archive.venue_trades import VenueTrades
 
@@ -47,6 +48,8 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     MappedFiles(),
     # Their headers say more than any name.
     TardisFiles(),
+    HftbacktestRecordings(),
+    CryptofeedRecordings(),
     # KuCoin calls its files as Binance does; other columns tell them apart.
     VenueTrades(),
     BinanceCandles(),

@@ -13,9 +13,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lake.domain.coverage import Basis, Claim
-from lake.domain.identifiers import Series
-from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import Note, Rejected
 from lake.domain.schemas import ORDERBOOK
@@ -31,8 +28,9 @@ from lake.sources.archive.book_builder import (
     require_levels,
 )
 from lake.sources.archive.container import refused
-from lake.sources.archive.format import ArchiveFile, Hints, Lot, Streamed
-from lake.sources.archive.spool import Spool, SpooledRows
+from lake.sources.archive.format import ArchiveFile, Hints, Streamed
+from lake.sources.archive.span_lots import span_lots
+from lake.sources.archive.spool import Spool
 from lake.sources.books import book_fault
 
 DEFAULT_EVERY = timedelta(seconds=1)
@@ -202,7 +200,7 @@ def _streamed(
         ),
     )
     notes = [Note(from_us(each.ts_us), BREAK, each.reason) for each in builder.breaks]
-    found = _lots(series, window, spool, spans, taken.rejected, notes)
+    found = span_lots(series, window, spool, spans, taken.rejected, notes)
     return Streamed(window, spool.rows, len(taken.rejected), found, is_intact, _remark(builder))
 
 
@@ -212,7 +210,10 @@ def _why_empty(builder: BookBuilder, rejected: list[Rejected]) -> str:
     if builder.breaks:
         return f"holds no book that is known at a sample: {builder.breaks[0].reason}"
     if not builder.known:
-        return "holds no snapshot with changes after it, so no book can be rebuilt"
+        return (
+            "holds no snapshot with changes after it, of more than one moment, so no book can be "
+            "rebuilt"
+        )
     return "holds no sample: it is shorter than the interval (say a shorter --every)"
 
 
@@ -227,25 +228,6 @@ def _remark(builder: BookBuilder) -> str:
     if builder.ignored:
         told.append(f"{builder.ignored:,} changes came while no book was known")
     return "; ".join(told)
-
-
-def _lots(
-    series: Series,
-    window: TimeRange,
-    spool: Spool,
-    spans: list[TimeRange],
-    rejected: list[Rejected],
-    notes: list[Note],
-) -> Iterator[Lot]:
-    parts = {partition: rows for partition, _, rows in spool.parts()}
-    for partition, inside in split(series, window):
-        rows: pa.Table | SpooledRows = parts.get(partition, ORDERBOOK.schema.empty_table())
-        known = [part for span in spans if (part := span.intersection(inside)) is not None]
-        bad = [row for row in rejected if row.ts is not None and row.ts in inside]
-        told = [note for note in notes if note.ts in inside]
-        if rows.num_rows or known or bad or told:
-            claims = tuple(Claim(part, Basis.ROWS_ONLY) for part in known)
-            yield Lot(inside, rows, claims, tuple(bad), tuple(told))
 
 
 def _arrays(levels: list[Level]) -> tuple[np.ndarray, np.ndarray]:

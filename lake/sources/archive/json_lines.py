@@ -14,8 +14,8 @@ from lake.sources.archive.container import Container, refused
 # What no file of lines of JSON begins with: a web page. Each of its lines is a JSON message.
 HTML = b"<"
 _BLOCK_BYTES = 1 << 20
-# A snapshot of a thousand levels a side is some 60 KB.
-_MAX_LINE_BYTES = 4 << 20
+# A snapshot of a thousand levels a side is some 60 KB, an exchange's list of instruments 10 MB.
+_MAX_LINE_BYTES = 32 << 20
 
 
 def objects(container: Container, budget: int) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -65,7 +65,7 @@ class TardisFiles:
     suffixes = (".csv", ".csv.gz")
 
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
-        if not path.name.lower().endswith((*self.suffixes, ".zip")):
+        if not path.name.lower().endswith(self.suffixes):
             return None
         lines = first_lines(path)
         header = tuple(lines[0]) if lines else ()
