@@ -399,3 +399,19 @@ def test_a_snapshot_without_changes_makes_no_book(storage: Storage) -> None:
 
     assert outcome.state is FileState.REFUSED
     assert "no snapshot with changes after it" in outcome.reason
+
+
+# Binance's T_DEPTH
+
+
+def test_pieces_of_a_depth_file_make_no_book(storage: Storage) -> None:
+    """The recorded piece of the snapshot has a hundred bids and no asks: it was cut."""
+    snaps, updates = bring(storage, "nautilus/binance")
+
+    assert snaps.state is FileState.SKIPPED
+    assert "both are read together" in snaps.reason
+    assert updates.state is FileState.REFUSED
+    assert "btcusdt-depth-snap.csv has a snapshot without asks" in updates.reason
+    books = series("BTCUSDT-PERP.BINANCEUSDM", DataType.ORDERBOOK)
+    assert not storage.catalog.partitions(books)
+    assert not storage.catalog.coverage(books)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lake.errors import SourceError
 from lake.sources.archive.binance_candles import BinanceCandles
+from lake.sources.archive.binance_depth import BinanceDepth
 from lake.sources.archive.binance_funding import BinanceFunding
 from lake.sources.archive.binance_trades import BinanceTrades
 from lake.sources.archive.bybit_books import BybitBooks
@@ -55,6 +56,7 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     BinanceCandles(),
     BinanceTrades(),
     BinanceFunding(),
+    BinanceDepth(),
     KrakenBulk(),
     FreqtradeFiles(),
     LeanFiles(),

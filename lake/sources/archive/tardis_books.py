@@ -1,12 +1,8 @@
-"""Reads the order books of tardis.dev's CSV files: snapshots, and books made of changes.
-
-A bad line cannot be left out of a book, so a file with one is refused.
-"""
+"""Reads the order books of tardis.dev's CSV files: snapshots, and books made of changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,14 +15,13 @@ import pyarrow.compute as pc
 from lake.domain.variants import BookVariant
 from lake.sources.archive.amounts import ToBase, to_base
 from lake.sources.archive.book_builder import BookEvent, Continuity, Level
+from lake.sources.archive.book_csv import book_tables, spans
 from lake.sources.archive.book_stream import as_told, builder_of, rebuilt
-from lake.sources.archive.container import Container, open_container, refused
-from lake.sources.archive.csv_blocks import CsvBlocks, CsvColumns
+from lake.sources.archive.container import refused
+from lake.sources.archive.csv_blocks import CsvColumns
 from lake.sources.archive.format import ArchiveFile, Streamed
 from lake.sources.archive.mapping import Unit
 
-# A day of changes of a busy market is some 10 GB.
-_MOST_BYTES = 64 << 30
 _TYPES = {
     "exchange": pa.string(),
     "symbol": pa.string(),
@@ -51,7 +46,8 @@ def snapshots(
     """
     assert file.variant is not None
     variant = BookVariant.from_str(file.variant)
-    with _tables(names, file, optional=names[4:]) as (tables, container):
+    columns = _columns(names, names[4:])
+    with book_tables(file.path, columns, file.instrument.native_id) as (tables, container):
         events = _whole(tables, variant.depth, to_base(unit, file.instrument))
         is_intact = bool(container.evidence)
         if variant.every is None:
@@ -70,40 +66,16 @@ def changes(
     Raises:
         SourceError: The file is damaged, or makes no book.
     """
-    with _tables(names, file) as (tables, container):
+    with book_tables(file.path, _columns(names), file.instrument.native_id) as (tables, container):
         events = _messages(tables, file.path, to_base(unit, file.instrument))
         builder = builder_of(file, Continuity.UNPROVED)
         is_intact = bool(container.evidence)
         return rebuilt(events, builder, file, now=now, scratch=scratch, is_intact=is_intact)
 
 
-@contextmanager
-def _tables(
-    names: Sequence[str], file: ArchiveFile, *, optional: Sequence[str] = ()
-) -> Iterator[tuple[Iterator[pa.Table], Container]]:
+def _columns(names: Sequence[str], optional: Sequence[str] = ()) -> CsvColumns:
     types = {name: _TYPES.get(name, pa.float64()) for name in names}
-    columns = CsvColumns(tuple(names), types, frozenset(optional), header=True)
-    with open_container(file.path) as container:
-        csv = CsvBlocks(container, columns, _MOST_BYTES)
-        yield _checked(file, csv), container
-
-
-def _checked(file: ArchiveFile, csv: CsvBlocks) -> Iterator[pa.Table]:
-    try:
-        for block in csv.read(is_text=False):
-            table = block.table.combine_chunks()
-            others = [
-                name
-                for name in pc.unique(table["symbol"]).to_pylist()
-                if name != file.instrument.native_id
-            ]
-            if others:
-                raise refused(file.path, f"holds books of others, too: {', '.join(others[:3])}")
-            if table.num_rows:
-                yield table
-    except pa.ArrowInvalid as error:
-        why = str(error).split("\n")[0]
-        raise refused(file.path, f"has a line that is no part of a book ({why})") from error
+    return CsvColumns(tuple(names), types, frozenset(optional), header=True)
 
 
 def _whole(tables: Iterator[pa.Table], depth: int, in_base: ToBase) -> Iterator[BookEvent]:
@@ -200,7 +172,7 @@ def _parts(tables: Iterator[pa.Table], path: Path, in_base: ToBase) -> Iterator[
         snapshot = np.asarray(table["is_snapshot"].to_numpy(zero_copy_only=False), dtype=bool)
         prices, amounts = table["price"].to_pylist(), table["amount"].to_pylist()
         edges = np.flatnonzero((np.diff(arrived) != 0) | (np.diff(snapshot) != 0)) + 1
-        for start, end in _spans(edges.tolist(), len(ts)):
+        for start, end in spans(edges.tolist(), len(ts)):
             first = int(arrived[start])
             message = _Message(int(ts[end - 1]), first, bool(snapshot[start]), first_us=first)
             for row in range(start, end):
@@ -210,7 +182,3 @@ def _parts(tables: Iterator[pa.Table], path: Path, in_base: ToBase) -> Iterator[
                 side = message.bids if is_bid[row] else message.asks
                 side.append((price, in_base(price, amounts[row])))
             yield message
-
-
-def _spans(edges: list[int], end: int) -> Iterator[tuple[int, int]]:
-    yield from zip([0, *edges], [*edges, end], strict=True)
