@@ -14,6 +14,7 @@ KNOWN = [
     "hftbacktest recordings",
     "cryptofeed recordings",
     "Trade archives of Bybit, KuCoin, OKX and Gate",
+    "Gate archives",
     "Binance candle archives",
     "Binance trade archives",
     "Binance funding archives",

@@ -23,6 +23,7 @@ from lake.sources.archive.format import (
 )
 from lake.sources.archive.freqtrade_files import FreqtradeFiles
 from lake.sources.archive.funding_histories import FundingHistories
+from lake.sources.archive.gate_files import GateFiles
 from lake.sources.archive.kraken_bulk import KrakenBulk
 from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
@@ -53,6 +54,7 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     CryptofeedRecordings(),
     # KuCoin calls its files as Binance does; other columns tell them apart.
     VenueTrades(),
+    GateFiles(),
     BinanceCandles(),
     BinanceTrades(),
     BinanceFunding(),

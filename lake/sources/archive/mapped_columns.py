@@ -126,6 +126,9 @@ class Converter:
                 columns[name] = _integers(source)
             else:
                 columns[name] = _doubles(source, is_required=name in _REQUIRED)
+        if self.mapping.has_signed_quantity:
+            columns["taker"] = pc.sign(columns["quantity"]).cast(pa.int8(), safe=False)
+            columns["quantity"] = pc.abs(columns["quantity"])
         if self.file.series.data_type is DataType.TRADES:
             columns.setdefault("taker", pa.nulls(count, pa.int8()))
         return self._in_base(columns)

@@ -95,6 +95,7 @@ class Mapping:
         only: A column of the file to the value that every row has to have.
         rows_at: Where in a JSON object the rows are.
         closed_before_us: Candles that close later had not closed when the file was made.
+        has_signed_quantity: Whether a quantity is negative where the taker sold.
         claims_promise: Whether an intact file may claim the day or month that it promises.
     """
 
@@ -113,6 +114,7 @@ class Mapping:
     only: Dictionary[str, str] = field(default_factory=dict)
     rows_at: tuple[str, ...] = ()
     closed_before_us: int | None = None
+    has_signed_quantity: bool = False
     claims_promise: bool = False
 
     def require_for(self, data_type: DataType) -> None:
