@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lake.domain.identifiers import DataType, Instrument
 from lake.sources.archive.book_builder import BookEvent, Continuity
@@ -18,9 +18,8 @@ from lake.sources.archive.mapping import Unit
 Json = Any
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One recorded message.
+class Frame(NamedTuple):
+    """One recorded message; a tuple, since a day has millions of them.
 
     Attributes:
         line: Where it stands in the file, from 1.
@@ -64,8 +63,7 @@ class Stream:
         return f"{self.symbol} {self.kind.value}"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedTrade:
+class RecordedTrade(NamedTuple):
     """A trade as a message tells it, its quantity as the venue counts it.
 
     ``taker`` is 1 where the taker bought, -1 where it sold, None where nothing is said.
