@@ -290,7 +290,7 @@ def _rows(table: pa.Table, ts: _Array, keep: _Array) -> pa.Table:
     for field in OHLCV.schema:
         if field.name == "ts":
             times = ts if everything else ts[keep]
-            columns.append(pa.array(times.view("datetime64[us]")))
+            columns.append(pa.array(times).view(field.type))
         elif field.name not in table.column_names:
             columns.append(pa.nulls(len(keep), field.type))
         else:

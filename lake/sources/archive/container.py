@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 from lake.errors import SourceError
+from lake.sources.archive import inflate
 from lake.sources.archive.digests import sha256_of
+from lake.sources.archive.inflate import Inflating
 
 # Vendors' CSV deflates 2 to 30 times; deflate itself can reach 1,032.
 MAX_RATIO = 200
@@ -35,6 +37,15 @@ _SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
 _ENCRYPTED = 0x1
 # A web page, a JSON message.
 _NO_CSV = b"<{"
+_DAMAGE = (
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    inflate.error,
+    OSError,
+)
+_Source: TypeAlias = "IO[bytes] | gzip.GzipFile | Inflating"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +82,13 @@ class Container:
         with self.stream(budget) as stream:
             stream.finish()
 
-    def _unpacking(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    def _unpacking(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Source:
         try:
-            return archive.open(member)
+            source = archive.open(member)
+            if member.compress_type != zipfile.ZIP_DEFLATED:
+                return source
+            source.close()
+            return Inflating(self.file, member)
         except (zipfile.BadZipFile, OSError, ValueError, struct.error) as error:
             # What the directory says of the member is not where it says.
             raise refused(self.path, f"is damaged ({error})") from error
@@ -88,7 +103,7 @@ class Container:
             budget: How many bytes it can hold at most; more is an error, raised while reading.
             is_text: Whether what is not UTF-8 is an error, too.
         """
-        source: IO[bytes] | gzip.GzipFile = self.file
+        source: _Source = self.file
         if self.archive is not None and self.member is not None:
             source = self._unpacking(self.archive, self.member)
         else:
@@ -114,7 +129,7 @@ class Stream(io.RawIOBase):
     def __init__(
         self,
         container: Container,
-        source: IO[bytes] | gzip.GzipFile,
+        source: _Source,
         budget: int,
         *,
         is_text: bool = False,
@@ -162,7 +177,7 @@ class Stream(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         try:
             return self._source.read(size)
-        except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, OSError) as error:
+        except _DAMAGE as error:
             why = "is cut short" if isinstance(error, EOFError) else f"is damaged ({error})"
             self._fail(why, error)
         raise AssertionError("unreachable")
