@@ -108,7 +108,7 @@ class ArchivePass:
     def _expanded(
         self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]
     ) -> list[RemoteFile]:
-        """*files* without those known not to be there; days stand in for such months."""
+        """*files* without those known to be absent or empty; days stand in for such months."""
         found: list[RemoteFile] = []
         for file in files:
             if self._is_absent(file):
@@ -131,11 +131,16 @@ class ArchivePass:
 
     def _is_absent(self, file: RemoteFile) -> bool:
         known = self._known.get(file.name)
-        if known is None or known.state is not ArchiveState.ABSENT:
+        if known is None or not self._has_nothing(known):
             return False
         is_old = known.checked_at > file.promise.end + _SOON
         lasts = _ABSENT_LASTS if is_old else _ABSENT_LASTS_SOON
         return self.storage.clock() < known.checked_at + lasts
+
+    def _has_nothing(self, known: KnownFile) -> bool:
+        """Whether the vendor has no such file, or an empty one, which answers as little."""
+        is_empty = known.state is ArchiveState.STORED and not known.rows
+        return known.state is ArchiveState.ABSENT or (is_empty and not self.is_again)
 
     async def _absent(self, file: RemoteFile) -> None:
         known = KnownFile(
@@ -205,6 +210,7 @@ class ArchivePass:
             lease=self.lease,
             origin=self.origin,
             is_again=self.is_again,
+            min_free=self.gates.min_free,
             on_event=lambda event: commits.append(event) if isinstance(event, Stored) else None,
         )
 
