@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import DataType, Instrument, Series
@@ -20,6 +21,7 @@ from lake.ingestion.events import Listener, Noticed, PageFetched, Stored
 from lake.ingestion.import_report import Fetched, FileOutcome, FileState
 from lake.ingestion.imports import import_fetched
 from lake.ingestion.planning import slots
+from lake.ingestion.scratch import scratch_folder
 from lake.sources.archive.binance_tree import RemoteFile, days_instead
 from lake.sources.archive.download import Downloaded, Downloader, remove
 from lake.storage.archive_files import ArchiveState, KnownFile
@@ -67,6 +69,7 @@ class ArchivePass:
     problems: list[str] = field(default_factory=list)
     _days_held: list[tuple[RemoteFile, Downloaded]] = field(default_factory=list)
     _known: dict[str, KnownFile] = field(default_factory=dict)
+    _scratch: Path = field(init=False)
 
     async def bring(self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]) -> None:
         """Download and store *files*, in order; *pieces* are what is missing.
@@ -76,6 +79,11 @@ class ArchivePass:
             StorageError: The disk is full, or SQLite failed.
         """
         self._known = await asyncio.to_thread(self.storage.archives.of, self.series)
+        with scratch_folder(self.storage.root) as scratch:
+            self._scratch = scratch
+            await self._bring(files, pieces)
+
+    async def _bring(self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]) -> None:
         waiting = deque(self._expanded(files, pieces))
         under_way: deque[tuple[RemoteFile, asyncio.Task[Downloaded | None]]] = deque()
         try:
@@ -208,6 +216,7 @@ class ArchivePass:
             series=self.series,
             instrument=self.instrument,
             lease=self.lease,
+            scratch=self._scratch,
             origin=self.origin,
             is_again=self.is_again,
             min_free=self.gates.min_free,

@@ -20,6 +20,7 @@ from lake.domain.jobs import JobState
 from lake.errors import InvalidRequest, LakeError, SourceError
 from lake.ingestion.import_report import Fetched, FileOutcome, FileState
 from lake.ingestion.imports import import_fetched
+from lake.ingestion.scratch import scratch_folder
 from lake.sources.archive.binance_tree import is_offered, path_of
 from lake.sources.archive.download import remove
 from lake.storage.archive_files import ArchiveState, KnownFile
@@ -170,16 +171,18 @@ def _take_in(
     job = storage.jobs.create(each.series, each.file.window, kind="import")
     lease = storage.jobs.claim(job.job_id, f"{socket.gethostname()}:{os.getpid()}", ttl_s=_LEASE_S)
     try:
-        outcomes = import_fetched(
-            storage,
-            fetched,
-            series=each.series,
-            instrument=each.instrument,
-            lease=lease,
-            origin=archives.origin,
-            min_free=archives.min_free,
-            on_event=lambda event: None,
-        )
+        with scratch_folder(storage.root) as scratch:
+            outcomes = import_fetched(
+                storage,
+                fetched,
+                series=each.series,
+                instrument=each.instrument,
+                lease=lease,
+                scratch=scratch,
+                origin=archives.origin,
+                min_free=archives.min_free,
+                on_event=lambda event: None,
+            )
     except LakeError as error:
         storage.jobs.finish(lease, JobState.FAILED, str(error))
         raise

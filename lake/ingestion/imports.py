@@ -111,6 +111,7 @@ def import_fetched(
     series: Series,
     instrument: Instrument,
     lease: Lease,
+    scratch: Path,
     origin: str,
     is_again: bool = False,
     min_free: int = MIN_FREE,
@@ -118,23 +119,25 @@ def import_fetched(
 ) -> Sequence[FileOutcome]:
     """Store files of *series* that were downloaded, for the job of *lease*.
 
+    *scratch* is a folder of whoever does one after another of such calls
+    (:func:`lake.ingestion.scratch.scratch_folder`).
+
     Raises:
         LeaseLost: Another worker has the job now.
         StorageError: The lake cannot be written, or the disk is nearly full.
     """
     hints = Hints(series.venue, instrument.symbol, series.data_type, series.timeframe)
-    with scratch_folder(storage.root) as scratch:
-        present = datetime.now(UTC).replace(tzinfo=None)
-        run = ImportRun(
-            storage,
-            hints,
-            on_event,
-            present,
-            scratch,
-            Ledger(storage, fetched, present),
-            origin=origin,
-            lease=lease,
-            is_again=is_again,
-            min_free=min_free,
-        )
-        return run.all([Found(path, is_named=True) for path in fetched]).files
+    present = datetime.now(UTC).replace(tzinfo=None)
+    run = ImportRun(
+        storage,
+        hints,
+        on_event,
+        present,
+        scratch,
+        Ledger(storage, fetched, present),
+        origin=origin,
+        lease=lease,
+        is_again=is_again,
+        min_free=min_free,
+    )
+    return run.all([Found(path, is_named=True) for path in fetched]).files

@@ -17,7 +17,7 @@ from zlib_ng import zlib_ng
 error: type[Exception] = cast(Any, zlib_ng.error)
 
 _RAW = -15
-_PACKED_BYTES = 1 << 17
+_PACKED_BYTES = 1 << 19
 # Of the header before the data: its own length, and where it says how long name and extra are.
 _HEADER_BYTES = 30
 _LENGTHS = struct.Struct("<26xHH")
