@@ -186,8 +186,8 @@ class ArchivePass:
         rows = sum(slots(self.series, file.promise) for file, _ in batch)
         commits: list[Stored] = []
         async with self.gates.rows.hold(rows if is_candles else _ALL_ROWS):
-            outcomes = await asyncio.to_thread(
-                self._take_in, [found for _, found in batch], commits
+            outcomes = await asyncio.get_running_loop().run_in_executor(
+                self.gates.taking_in, self._take_in, [found for _, found in batch], commits
             )
         for commit in commits:
             self.emit(commit)

@@ -8,8 +8,10 @@ for again.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,6 +52,8 @@ MOST_STREAMED_ROWS = 1_250_000
 STREAMED_PER_CANDLE = 1.5
 # Where a venue is slow, a kill costs no more than what came in this time.
 STREAMED_S = 60.0
+# Reading a file takes a core and a bit; more threads than cores only wait for one another.
+_FILES_AT_ONCE = min(4, os.cpu_count() or 1)
 
 
 class Stopped(Exception):
@@ -101,11 +105,19 @@ class RowGate:
 
 @dataclass(slots=True)
 class Gates:
-    """What all jobs of a run share: requests under way, rows in memory, the wish to stop."""
+    """What all jobs of a run share: requests under way, rows in memory, the wish to stop.
+
+    Attributes:
+        taking_in: Where files of archives are read and stored. Few threads, and always the same
+            ones: allocators keep some freed memory for each thread that ever worked.
+    """
 
     requests: asyncio.Semaphore
     rows: RowGate
     min_free: int
+    taking_in: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_FILES_AT_ONCE, "lake-import")
+    )
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     stop_grace_s: float = STOP_GRACE_S
 
