@@ -69,8 +69,10 @@ FORMATS: tuple[ArchiveFormat, ...] = (
 SUFFIXES = tuple(sorted({suffix for reader in FORMATS for suffix in reader.suffixes}))
 
 
-def recognise(path: Path, hints: Hints) -> Sequence[ArchiveFile]:
-    """The series that the file at *path* holds, at least one.
+def recognise(
+    path: Path, hints: Hints, formats: Sequence[ArchiveFormat] = FORMATS
+) -> Sequence[ArchiveFile]:
+    """The series that the file at *path* holds, at least one, by the first that knows it.
 
     Raises:
         NotRecognised: No reader knows it.
@@ -79,7 +81,7 @@ def recognise(path: Path, hints: Hints) -> Sequence[ArchiveFile]:
     """
     if not path.is_file():
         raise SourceError(f"{path} is not a file.", retryable=False)
-    for reader in FORMATS:
+    for reader in formats:
         if (found := reader.recognise(path, hints)) is not None:
             return found
     raise NotRecognised(

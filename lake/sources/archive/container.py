@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import pyarrow as pa
 
 from lake.errors import SourceError
+from lake.sources.archive import inflate
 from lake.sources.archive.digests import sha256_of
+from lake.sources.archive.inflate import Inflating
 
 # Vendors' CSV deflates 2 to 30 times; deflate itself can reach 1,032.
 MAX_RATIO = 200
@@ -40,6 +42,15 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_CHECKSUM = 0x4
 # A web page, a JSON message.
 _NO_CSV = b"<{"
+_DAMAGE = (
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    inflate.error,
+    OSError,
+)
+_Source: TypeAlias = "IO[bytes] | gzip.GzipFile | Inflating | pa.NativeFile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +88,13 @@ class Container:
         with self.stream(budget) as stream:
             stream.finish()
 
-    def _unpacking(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    def _unpacking(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Source:
         try:
-            return archive.open(member)
+            source = archive.open(member)
+            if member.compress_type != zipfile.ZIP_DEFLATED:
+                return source
+            source.close()
+            return Inflating(self.file, member)
         except (zipfile.BadZipFile, OSError, ValueError, struct.error) as error:
             # What the directory says of the member is not where it says.
             raise refused(self.path, f"is damaged ({error})") from error
@@ -94,7 +109,7 @@ class Container:
             budget: How many bytes it can hold at most; more is an error, raised while reading.
             is_text: Whether what is not UTF-8 is an error, too.
         """
-        source: IO[bytes] | gzip.GzipFile = self.file
+        source: _Source = self.file
         if self.is_zstd:
             # Memory and file of Arrow's own: see csv_blocks.
             source = pa.CompressedInputStream(pa.OSFile(str(self.path)), "zstd")
@@ -123,7 +138,7 @@ class Stream(io.RawIOBase):
     def __init__(
         self,
         container: Container,
-        source: IO[bytes] | gzip.GzipFile,
+        source: _Source,
         budget: int,
         *,
         is_text: bool = False,
@@ -171,7 +186,7 @@ class Stream(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         try:
             return self._source.read(size)
-        except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, OSError) as error:
+        except _DAMAGE as error:
             is_cut = isinstance(error, EOFError) or "Truncated" in str(error)
             why = "is cut short" if is_cut else f"is damaged ({error})"
             self._fail(why, error)
