@@ -126,7 +126,7 @@ def settlements(file: ArchiveFile, now: datetime, scratch: Path) -> Streamed:
         raise refused(path, f"holds no settlement that can be stored; {rejected[0].reason}")
     window = TimeRange(from_us(spool.first_us), from_us(spool.last_us + 1))
     claim = Claim(window, Basis.ROWS_ONLY)
-    found = lots(file.series, window, spool, claim, list(rejected))
+    found = lots(file.series, window, spool, (claim,), list(rejected))
     said = f"{unknown} settlements are left out: their last rates are not in it" if unknown else ""
     remarks = "; ".join(each for each in (remark, said) if each)
     return Streamed(window, spool.rows, len(rejected), found, bool(evidence), remarks)
