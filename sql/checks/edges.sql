@@ -3,6 +3,7 @@
 -- severity: warning
 -- reads: catalog
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row an end of a promised range (an answer of the venue, or an intact file of an
 --      archive; touching ones are one) at which candles are missing. Information where no candle

@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv, trades, orderbook, funding_rates
 -- reach: series
+-- repair: refetch
 -- parameters: slack_s = 60: by how many seconds a venue's clock may be ahead of ours
 -- returns: one row a series with rows later than now, or candles that have not closed yet; the variable now
 --      (timestamp, UTC) stands for the clock where it is set

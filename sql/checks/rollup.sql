@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv
 -- reach: instrument
+-- repair: refetch
 -- parameters: tolerance = 0.000001: by which fraction amounts may differ, for rounding
 -- returns: one row a run of longer candles that are not the sum of the shortest ones held in their
 --      month, where all of those are held; or that fall short of those that are. As a warning, of

@@ -3,6 +3,7 @@
 -- severity: warning
 -- reads: ohlcv
 -- reach: series
+-- repair: refetch
 -- parameters: deviations = 25: how many times the usual move a close must stand off its neighbours;
 --      wicks = 100: the same for a high or low alone;
 --      least = 0.01: and by which fraction at least

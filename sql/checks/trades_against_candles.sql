@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv, trades
 -- reach: instrument
+-- repair: refetch
 -- parameters: tolerance = 0.000001: by which fraction volumes may differ, for rounding
 -- returns: one row a run of candles, of the shortest timeframe held, that are not made of the trades
 --      held, where those cover the candle wholly; or that are missing though there were trades

@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv, trades, orderbook, funding_rates
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a series and unit with rows from before 2009-01-03, when Bitcoin began, or from
 --      more than a year ahead: seconds, milliseconds or nanoseconds that were taken for another unit
