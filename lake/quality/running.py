@@ -23,7 +23,7 @@ from lake.domain.checks import (
 from lake.domain.identifiers import Series
 from lake.domain.times import iso
 from lake.errors import InvalidRequest, LakeError
-from lake.quality.reasons import BATCH_ROWS, explain_gaps
+from lake.quality.reasons import BATCH_ROWS, MEMORY, explain_gaps
 from lake.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 # Violations that are kept of one run. All are counted.
 KEPT = 20_000
-# What DuckDB may take; what it needs more goes to the disk.
-_MEMORY = "1500MiB"
 
 Told = Callable[[Check, int, int], None]
 """Called before each batch: the check, which batch (from 1), of how many."""
@@ -118,7 +116,7 @@ def run_checks(
                 told=told,
                 warehouse=opened,
             )
-    warehouse.connection.execute(f"set memory_limit = '{_MEMORY}'")
+    warehouse.connection.execute(f"set memory_limit = '{MEMORY}'")
     # The gaps that checks see have their reasons.
     explain_gaps(storage, warehouse)
     batch = uuid.uuid4().hex[:12]
