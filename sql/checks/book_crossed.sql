@@ -1,5 +1,5 @@
 -- check: book_crossed
--- version: 1
+-- version: 2
 -- severity: error
 -- reads: orderbook
 -- reach: series
