@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from lake.domain.checks import RunStatus
+from lake.domain.times import parse_moment
 from lake.errors import InvalidRequest, StorageError
-from lake.store.missing import Window
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 def check(
     storage: Storage,
     names: Sequence[str],
-    window: Window,
-    parameters: Mapping[str, object],
+    values: Mapping[str, Any],
     *,
     deep: bool,
 ) -> pl.DataFrame:
@@ -28,6 +28,8 @@ def check(
 
     from lake.quality import Scope, known_checks, run_checks
 
+    now = storage.clock()
+    start, end = (_moment(values.get(name), now) for name in ("start", "end"))
     known = {each.name: each for each in known_checks(storage.root)}
     if unknown := [name for name in names if name not in known]:
         raise InvalidRequest(
@@ -39,9 +41,11 @@ def check(
     runs = run_checks(
         storage,
         chosen,
-        now=storage.clock(),
-        scope=Scope(None, window.start, window.end),
-        parameters={name: str(value) for name, value in parameters.items()},
+        now=now,
+        scope=Scope(None, start, end),
+        parameters={
+            name: str(value) for name, value in values.items() if name not in ("start", "end")
+        },
     )
     for run in runs:
         if run.status is RunStatus.FAILED:
@@ -77,3 +81,7 @@ def check(
         },
         orient="row",
     )
+
+
+def _moment(value: Any, now: datetime) -> datetime | None:
+    return None if value is None else parse_moment(value, now=now)

@@ -331,25 +331,14 @@ class Lake:
         """
         return listing.gaps(self._storage, instruments, timeframe, data_type, venue)
 
-    def check(
-        self,
-        *names: str,
-        deep: bool = False,
-        start: Moment = None,
-        end: Moment = None,
-        **values: Any,
-    ) -> pl.DataFrame:
-        """What quality checks find: those that the catalog answers, all (*deep*), or *names*.
+    def check(self, *names: str, deep: bool = False, **values: Any) -> pl.DataFrame:
+        """What quality checks find (``docs/checks.md``): *names*, or those that read no rows.
 
-        The checks are in ``docs/checks.md``; *values* are for their parameters, by name, and
-        *start* and *end* (half-open) say which rows.
-
-        Returns:
-            ``check, severity, data_type, venue, instrument, timeframe, start_ts, end_ts, rows,
-            detail``; no rows where all is well.
+        *deep* runs all of them. *values* are for their parameters; ``start`` and ``end`` among
+        them say which rows. Columns: ``check, severity, data_type, venue, instrument, timeframe,
+        start_ts, end_ts, rows, detail``.
         """
-        window = self._window(values.pop("start", None), values.pop("end", None))
-        return checking.check(self._storage, names, window, values, deep=deep)
+        return checking.check(self._storage, names, values, deep=deep)
 
     def instruments(
         self,
