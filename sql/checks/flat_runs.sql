@@ -11,20 +11,21 @@
 --      and changing volumes, which a market with a large tick writes by the hour
 -- why: a stuck feed repeats what it said last, and looks like a market without any risk
 with neighbours as (
-    -- A window without an order goes by the order of the files, which are sorted. A pair counts
-    -- only if ts says that it is one, so another order could hide a run and never make one up.
+    -- A window without an order goes by the order of the files, which are sorted. Runs are counted
+    -- by ts, so another order could hide one and never make one up.
     select
         venue,
         instrument,
         timeframe,
         ts,
         close_ts,
+        open,
+        high,
+        low,
         close,
         volume,
-        open = lag(open) over () and high = lag(high) over () and low = lag(low) over ()
-            and close = lag(close) over () and volume = lag(volume) over ()
-            and ts = lag(close_ts) over () and instrument = lag(instrument) over ()
-            and venue = lag(venue) over () as is_repeated
+        lag(close) over () as earlier_close,
+        lag(volume) over () as earlier_volume
     from checked_ohlcv
 ),
 
@@ -33,7 +34,8 @@ repeated as (
         *,
         lake_slot(epoch_us(ts), lake_step(timeframe), lake_anchor(timeframe, venue)) as slot
     from neighbours
-    where is_repeated
+    where close = earlier_close
+        and volume = earlier_volume
         and volume > 0
 ),
 
@@ -58,11 +60,11 @@ select
     concat(
         count(*) + 1,
         ' candles in a row are the same: close ',
-        any_value(close),
+        close,
         ', volume ',
-        any_value(volume)
+        volume
     ) as detail
 from runs
-group by venue, instrument, timeframe, run
+group by venue, instrument, timeframe, run, open, high, low, close, volume
 having count(*) + 1 >= coalesce(getvariable('candles')::bigint, 5)
 order by venue, instrument, timeframe, start_ts;

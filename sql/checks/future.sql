@@ -5,8 +5,8 @@
 -- reach: series
 -- repair: refetch
 -- parameters: slack_s = 60: by how many seconds a venue's clock may be ahead of ours
--- returns: one row a series with rows later than now, or candles that have not closed yet; the variable now
---      (timestamp, UTC) stands for the clock where it is set
+-- returns: one row a series with rows later than now, or candles that have not closed yet; where the
+--      variable now (timestamp, UTC) is set, it stands for the clock
 -- blind to: how late a row was when it was stored
 -- why: a candle that still runs is another one later, and what lies ahead is a wrong clock or unit
 with present as (

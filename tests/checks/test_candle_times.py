@@ -267,7 +267,7 @@ def test_misplaced_funding_rates_are_found(tmp_path: Path) -> None:
     assert before == []
     assert [(each["data_type"], each["start_ts"], each["rows"]) for each in found] == [
         ("funding_rates", datetime(2024, 1, 2, 20), 1),
-        ("funding_rates", datetime(2024, 1, 17, 8), 1),
+        ("funding_rates", datetime(2024, 1, 18), 1),
         ("funding_rates", datetime(2025, 1, 1), 1),
     ]
     assert found[2]["detail"] == "in the file of year=2024 from its row 50 on"
