@@ -26,9 +26,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ingestion": GROUND | {"sources", "storage"},
     "store": GROUND | {"storage", "warehouse"},
     "research": GROUND | {"config", "ingestion", "storage", "store", "warehouse"},
+    "report": GROUND | {"storage", "store", "warehouse"},
     "config": GROUND,
     "cli": GROUND
-    | {"config", "ingestion", "simulator", "sources", "storage", "store", "warehouse"},
+    | {"config", "ingestion", "report", "simulator", "sources", "storage", "store", "warehouse"},
     "__main__": {"cli"},
     # The package's own face: the public names of DESIGN, section 7.
     "lake": GROUND | {"cli", "ingestion", "research", "storage", "store", "warehouse"},
