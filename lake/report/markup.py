@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -41,26 +41,54 @@ def shown(value: Cell) -> str:
     return escaped(value)
 
 
-def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A table that can be scrolled sideways by itself; columns of numbers stand to the right."""
-    right = [
-        any(isinstance(row[place], int | float) for row in rows) for place in range(len(columns))
-    ]
-    marks = [' class="number"' if each else "" for each in right]
+def prose(text: str) -> str:
+    """*text* as HTML; what stands between backticks is a command or name."""
+    parts = escaped(text).split("`")
+    return "".join(
+        f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    right: Collection[str] = (),
+    wide: Collection[str] = (),
+) -> str:
+    """A table that a narrow screen shows as one block a row.
+
+    Args:
+        caption: For who does not see it.
+        columns: Their names; empty where a column needs none.
+        rows: A cell for each.
+        right: Columns that stand to the right although they are text; numbers do so anyway.
+        wide: Columns of sentences, or of what a row is about: a block gives them a line.
+    """
+    marks = []
+    for place, name in enumerate(columns):
+        is_right = name in right or any(isinstance(row[place], int | float) for row in rows)
+        marks.append(' class="number"' if is_right else ' class="said"' if name in wide else "")
     head = "".join(
-        f'<th scope="col"{mark}>{escaped(name)}</th>'
+        f'<th scope="col" role="columnheader"{mark}>{escaped(name)}</th>'
         for name, mark in zip(columns, marks, strict=True)
     )
+    names = [f' data-name="{escaped(name)}"' if name else "" for name in columns]
     body = "\n".join(
-        "<tr>"
-        + "".join(f"<td{mark}>{shown(value)}</td>" for value, mark in zip(row, marks, strict=True))
+        '<tr role="row">'
+        + "".join(
+            f'<td role="cell"{mark}{name}>{shown(value)}</td>'
+            for value, mark, name in zip(row, marks, names, strict=True)
+        )
         + "</tr>"
         for row in rows
     )
+    # The roles stay where a narrow screen shows each row as a block.
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escaped(caption)}">'
-        f"<table><caption>{escaped(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f'<table role="table"><caption>{escaped(caption)}</caption>'
+        f'<thead><tr role="row">{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from lake.domain.gaps import GapReason
 from lake.domain.identifiers import DataType
 from lake.report.facts import CANDLES_EACH_SIDE, GAPS_PER_MONTH, MONTHS_MOST, Facts, Row
-from lake.report.markup import Html, counted, escaped, percent, shown, size, table
+from lake.report.markup import Html, counted, escaped, percent, prose, shown, size, table
 from lake.report.reasons import MEANING, Kind
 from lake.report.trend import sparkline
 
@@ -68,7 +68,7 @@ def reasons(facts: Facts) -> str:
     rows = sorted(facts.reasons, key=lambda row: order.index(_kind(row)))
     return table(
         "Gaps by reason",
-        ["reason", "", "what it means", "series", "gaps", "rows missing"],
+        ["", "", "meaning", "series", "gaps", "rows missing"],
         [
             [
                 Html(f"<code>{escaped(row['reason'])}</code>"),
@@ -80,6 +80,7 @@ def reasons(facts: Facts) -> str:
             ]
             for row in rows
         ],
+        wide=["meaning"],
     )
 
 
@@ -103,7 +104,7 @@ def gaps_note(facts: Facts) -> str:
             f"Of {facts.gaps:,} gaps {len(facts.listed):,} are listed here: the {GAPS_PER_MONTH} "
             "longest of each series and month at most. `lake gaps` lists all."
         )
-    return f"<p>{escaped(' '.join(said))}</p>" if said else ""
+    return f"<p>{prose(' '.join(said))}</p>" if said else ""
 
 
 def checks(facts: Facts) -> str:
@@ -159,9 +160,9 @@ def jobs(facts: Facts) -> str:
         if listed[name] < count
     ]
     left_out = f" Listed are the newest: {', '.join(cut)}; `lake jobs` has all." if cut else ""
-    return f"<p>{escaped(said)}.{escaped(left_out)}</p>" + table(
+    return f"<p>{escaped(said)}.{prose(left_out)}</p>" + table(
         "Jobs",
-        ["state", "what", "series", "from", "to", "rows", "when", "error"],
+        ["", "kind", "series", "from", "to", "rows", "when", "error"],
         [
             [
                 Html(f'<span class="state {escaped(row["status"])}">{_state(row)}</span>'),
@@ -175,6 +176,7 @@ def jobs(facts: Facts) -> str:
             ]
             for row in facts.jobs
         ],
+        wide=["error"],
     )
 
 
@@ -202,7 +204,7 @@ def storage(facts: Facts) -> str:
     if not rows:
         return '<p class="empty">Nothing is held yet: <code>lake backfill --help</code>.</p>'
     names = ["type", "series", "files", "rows", "size", "bytes per row", "as CSV", "saved"]
-    return table("Storage by data type", names, rows)
+    return table("Storage by data type", names, rows, right=names[4:])
 
 
 def _kind(row: Row) -> Kind:
@@ -221,7 +223,7 @@ def _types(facts: Facts) -> str:
 def _span(facts: Facts) -> str:
     firsts = [row["first_ts"] for row in facts.held if row["first_ts"]]
     lasts = [row["last_ts"] for row in facts.held if row["last_ts"]]
-    return f"{min(firsts):%Y-%m-%d} to {max(lasts):%Y-%m-%d}" if firsts and lasts else ""
+    return f"{min(firsts):%Y-%m} to {max(lasts):%Y-%m}" if firsts and lasts else ""
 
 
 def _saving(facts: Facts) -> str:

@@ -1,6 +1,19 @@
 /* Draws the candles around a gap, with the gap as a band, by lightweight-charts. */
 
-let drawn = null;
+const drawn = new Map();
+
+/* Put the chart of *gap* into *place*, instead of the one that was there. */
+function showChart(data, gap, place) {
+  clearChart(place);
+  const figure = chartFigure(data, gap);
+  place.replaceChildren(figure);
+  drawn.set(place, draw(figure.querySelector(".canvas"), data.chartOf.get(gap)));
+}
+
+function clearChart(place) {
+  if (drawn.has(place)) drawn.get(place).remove();
+  drawn.delete(place);
+}
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -20,8 +33,6 @@ function chartFigure(data, gap) {
   onceOpened(rows, () => tableOf("Candles around the gap",
     [text("opens"), number("open"), number("high"), number("low"), number("close"), number("volume")],
     chart.candles.map(([at, ...values]) => [timeText(at), ...values.map(String)])));
-  if (drawn) drawn.remove();
-  drawn = draw(place, chart);
   return figure;
 }
 
@@ -31,11 +42,12 @@ function draw(place, chart) {
   const made = library.createChart(place, {
     autoSize: true,
     layout: { attributionLogo: false, fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 11 },
-    timeScale: { timeVisible: true, rightOffset: 1, minBarSpacing: 1 },
+    timeScale: { timeVisible: true, minBarSpacing: 0.5, lockVisibleTimeRangeOnResize: true },
     crosshair: { mode: 0 },
     handleScroll: { vertTouchDrag: false },
     localization: { locale: "en", timeFormatter: timeText },
   });
+  let gone = false;
   const digits = precisionOf(chart.candles);
   const candles = made.addSeries(library.CandlestickSeries, {
     priceLineVisible: false, lastValueVisible: false,
@@ -68,10 +80,11 @@ function draw(place, chart) {
   }
 
   paint();
-  made.timeScale().fitContent();
+  // Its width is known one frame after the next.
+  requestAnimationFrame(() => requestAnimationFrame(() => { if (!gone) made.timeScale().fitContent(); }));
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", paint);
-  return { remove() { scheme.removeEventListener("change", paint); made.remove(); } };
+  return { remove() { gone = true; scheme.removeEventListener("change", paint); made.remove(); } };
 }
 
 /* As many decimals as the prices have, so that a coin of 0.00001234 is not drawn as 0.00. */

@@ -2,13 +2,13 @@
 
 const GAP_COLUMNS = [text("from"), text("to"), number("missing"), text("reason"), { name: "how it is known", class: "said" }, text("")];
 
-function gapRow(data, gap, showChart) {
+function gapRow(data, gap, choose) {
   const { series, start, end, missing, reason, evidence } = data.gaps;
   const of = data.series[series[gap]];
   const [word, kind] = data.reasons[reason[gap]];
   const count = missing[gap] === null ? spanText(end[gap] - start[gap]) : NUMBER.format(missing[gap]);
   const button = data.chartOf.has(gap)
-    ? make("button", { type: "button", class: "draw", "aria-label": `Chart of the gap of ${of.name} from ${timeText(start[gap])}`, onclick: () => showChart(gap) }, "Chart")
+    ? make("button", { type: "button", class: "draw", "aria-label": `Chart of the gap of ${of.name} from ${timeText(start[gap])}`, onclick: () => choose(gap) }, "Chart")
     : null;
   return [
     make("time", {}, timeText(start[gap])), make("time", {}, timeText(end[gap])), count,
@@ -32,7 +32,8 @@ function showCell(data, series, month, leave) {
   const cell = cellOf(series, month);
   const index = data.cells.first + month;
   const title = make("h3", { tabindex: "-1" }, `${series.name}, ${monthText(index)}`);
-  const close = () => { panel.hidden = true; panel.replaceChildren(); leave(); };
+  const place = make("div");
+  const close = () => { panel.hidden = true; clearChart(place); panel.replaceChildren(); leave(); };
   const shut = make("button", { type: "button", class: "close", "aria-label": "Close", onclick: close }, "×");
   const body = make("div");
   panel.replaceChildren(shut, title, make("p", {}, cellText(series, cell)), body);
@@ -40,11 +41,10 @@ function showCell(data, series, month, leave) {
   panel.hidden = false;
   const found = cell === null ? [] : gapsIn(data, series, index);
   if (found.length) {
-    const place = make("div");
-    const draw = (gap) => place.replaceChildren(chartFigure(data, gap));
-    body.append(tableOf("Gaps of this month", GAP_COLUMNS, found.map((gap) => gapRow(data, gap, draw))), place);
+    const choose = (gap) => showChart(data, gap, place);
+    body.append(tableOf("Gaps of this month", GAP_COLUMNS, found.map((gap) => gapRow(data, gap, choose))), place);
     const charted = found.find((gap) => data.chartOf.has(gap));
-    if (charted !== undefined) draw(charted);
+    if (charted !== undefined) choose(charted);
     else body.append(make("p", { class: "hint" }, "Their candles are not in this file: it carries those around the most serious gaps."));
     if (found.length < cell[GAPS]) {
       body.append(make("p", { class: "hint" }, `Listed are the ${NUMBER.format(found.length)} longest of ${NUMBER.format(cell[GAPS])}; lake gaps --instrument ${series.instrument}.${series.venue} lists all.`));
@@ -73,12 +73,31 @@ function showWorst(data) {
   if (!data.charts.length) return;
   const section = document.getElementById("worst");
   const place = make("div");
-  const draw = (gap) => {
-    place.replaceChildren(chartFigure(data, gap));
+  const choose = (gap) => {
+    showChart(data, gap, place);
     place.scrollIntoView({ block: "nearest" });
   };
   const rows = data.charts.map(({ gap }) => [
-    make("span", { class: "series" }, data.series[data.gaps.series[gap]].name), ...gapRow(data, gap, draw)]);
-  section.append(tableOf("Gaps with a chart", [text("series"), ...GAP_COLUMNS], rows), place);
+    make("b", { class: "series" }, data.series[data.gaps.series[gap]].name), ...gapRow(data, gap, choose)]);
+  const list = tableOf("Gaps with a chart", [text(""), ...GAP_COLUMNS], rows);
+  section.append(place, list);
   section.hidden = false;
+  showChart(data, data.charts[0].gap, place);
+  shorten(list);
 }
+
+/* Leave the first few lines of a table, and a button for the others. */
+function shorten(list) {
+  const others = [...list.querySelectorAll("tbody tr")].slice(WORST_SHOWN);
+  if (!others.length) return;
+  const button = make("button", { type: "button", class: "more" }, `Show ${NUMBER.format(others.length)} more`);
+  others.forEach((row) => { row.hidden = true; });
+  button.addEventListener("click", () => {
+    others.forEach((row) => { row.hidden = false; });
+    others[0].querySelector("button").focus();
+    button.remove();
+  });
+  list.after(button);
+}
+
+const WORST_SHOWN = 6;

@@ -16,7 +16,8 @@ class HeatMap {
     this.rows = new Map();
     this.head = make("div", { class: "row head", role: "row", "aria-rowindex": "1" });
     this.body = make("div", { class: "body", role: "rowgroup" });
-    this.grid.append(make("div", { role: "rowgroup", class: "top" }, this.head), this.body);
+    this.years = make("div", { class: "row years", "aria-hidden": "true" });
+    this.grid.append(make("div", { role: "rowgroup", class: "top" }, this.years, this.head), this.body);
     this.frame.addEventListener("scroll", () => this.render(), { passive: true });
     this.grid.addEventListener("click", (event) => this.clicked(event));
     this.grid.addEventListener("keydown", (event) => this.pressed(event));
@@ -37,7 +38,7 @@ class HeatMap {
   /* Cells fill the width where the months are few, and keep a size that a finger hits where not. */
   measure() {
     const isCoarse = matchMedia("(pointer: coarse), (max-width: 600px)").matches;
-    const label = isCoarse ? 124 : 268;
+    const label = isCoarse ? 124 : 284;
     const least = isCoarse ? 24 : 13;
     const room = this.frame.clientWidth - label - 2;
     const width = Math.max(least, Math.min(44, Math.floor(room / this.data.cells.months)));
@@ -62,20 +63,33 @@ class HeatMap {
     this.body.style.setProperty("--height", `${this.shown.length * this.rowHeight}px`);
     this.head.replaceChildren(make("div", { class: "label", role: "columnheader", "aria-colindex": "1" }, "Series"));
     for (let month = 0; month < months; month += 1) this.head.append(this.monthHead(first + month, month));
+    this.years.replaceChildren(...this.yearHeads());
     this.body.replaceChildren();
     this.rows.clear();
     this.render();
   }
 
   monthHead(index, place) {
-    const isYear = index % 12 === 0 || place === 0;
     const name = this.width >= 26 ? MONTHS[index % 12] : MONTHS[index % 12][0];
-    const children = [make("span", { class: "month", "aria-hidden": "true" }, name)];
-    const left = 12 - (index % 12);
-    if (isYear && Math.min(left, this.data.cells.months - place) * this.width >= 30) {
-      children.unshift(make("span", { class: "year", "aria-hidden": "true" }, String(Math.floor(index / 12))));
+    return make("div", {
+      class: index % 12 === 0 && place ? "month-head year-start" : "month-head", role: "columnheader",
+      "aria-colindex": place + 2, "aria-label": monthText(index),
+    }, make("span", { "aria-hidden": "true" }, name));
+  }
+
+  /* The years above the months. A year's name stays in sight as long as one of its months is. */
+  yearHeads() {
+    const { first, months } = this.data.cells;
+    const heads = [make("div", { class: "label" })];
+    for (let place = 0; place < months;) {
+      const count = Math.min(12 - ((first + place) % 12), months - place);
+      const name = count * this.width >= 34 ? String(Math.floor((first + place) / 12)) : "";
+      const head = make("div", { class: place ? "year year-start" : "year" }, make("span", {}, name));
+      head.style.setProperty("width", `${count * this.width}px`);
+      heads.push(head);
+      place += count;
     }
-    return make("div", { class: isYear && place ? "month-head year-start" : "month-head", role: "columnheader", "aria-colindex": place + 2, "aria-label": monthText(index) }, ...children);
+    return heads;
   }
 
   render() {
@@ -180,7 +194,7 @@ class HeatMap {
     const { row, month } = this.at;
     const frame = this.frame;
     const top = row * this.rowHeight;
-    const room = frame.clientHeight - this.head.offsetHeight - this.rowHeight;
+    const room = frame.clientHeight - this.head.parentElement.offsetHeight - this.rowHeight;
     if (top < frame.scrollTop) frame.scrollTop = top;
     if (top > frame.scrollTop + room) frame.scrollTop = top - room;
     const left = month * this.width;
