@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from lake.domain.identifiers import DataType, Series
-from lake.domain.times import EPOCH
+from lake.domain.times import EPOCH, MICROSECOND
 from lake.report.reasons import Kind, named
 from lake.sql_files import sql_file
 from lake.storage.gaps import find_gaps
@@ -147,6 +147,7 @@ def _first_month(held: pl.DataFrame) -> datetime:
     first, last = held["range_start"].min(), held["range_end"].max()
     if not isinstance(first, datetime) or not isinstance(last, datetime):
         return EPOCH
+    last -= MICROSECOND  # ranges are half-open
     newest = last.year * 12 + last.month - 1
     if newest - (first.year * 12 + first.month - 1) < MONTHS_MOST:
         return EPOCH

@@ -37,7 +37,7 @@ def tiles(facts: Facts) -> str:
         ("Series", f"{len(facts.series):,}", _types(facts), True),
         ("Rows", f"{sum(row['rows'] for row in facts.held):,}", _span(facts), True),
         ("Size", size(sum(row["bytes"] for row in facts.held)), _saving(facts), True),
-        ("Gaps", f"{facts.gaps:,}", f"{open_gaps:,} to act on", True),
+        ("Gaps to act on", f"{open_gaps:,}", f"of {counted(facts.gaps, 'gap')}", True),
         (
             "Checks",
             f"{len(bad):,} failed" if last else "never run",
@@ -45,7 +45,7 @@ def tiles(facts: Facts) -> str:
             True,
         ),
     ]
-    alarms = {"Gaps": open_gaps > 0, "Checks": bool(bad)}
+    alarms = {"Gaps to act on": open_gaps > 0, "Checks": bool(bad)}
     return "".join(
         f'<div class="tile{" alarm" if alarms.get(name) else ""}"><dt>{name}</dt>'
         f"<dd><b>{escaped(value)}</b> <small>{escaped(more if told else '')}</small></dd></div>"

@@ -1,4 +1,4 @@
-"""Lakes for the report's tests: small ones whose every gap is known, and one of a thousand series."""
+"""Lakes for the report's tests: a small one whose every gap is known, and ones of many series."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from lake.domain.coverage import Basis, Claim
 from lake.domain.identifiers import DataType, InstrumentId, Series
 from lake.domain.jobs import JobState
 from lake.domain.partitions import split
-from lake.domain.ranges import TimeRange
+from lake.domain.ranges import TimeRange, subtract
 from lake.domain.rows import SourceTag
 from lake.domain.schemas import OHLCV
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import to_us
 from lake.report import gather, make_page
+from lake.report.facts import Facts
 from lake.storage.lake import PartitionCommit, Storage
 
 NOW = datetime(2025, 3, 1, 12)
@@ -67,7 +69,8 @@ def write(
     job = storage.jobs.create(one, window, kind="import")
     lease = storage.jobs.claim(job.job_id, "test")
     for partition, piece in split(one, window):
-        claims = [Claim(each, Basis.ANSWER, "asked twice") for each in _without(piece, unasked)]
+        asked = subtract([piece], unasked)
+        claims = [Claim(each, Basis.ANSWER, "asked twice") for each in asked]
         change = PartitionCommit(
             partition=partition,
             rows=_candles(one, piece, [*holes, *unasked], seed),
@@ -78,12 +81,6 @@ def write(
         storage.commit(change, lease)
     storage.jobs.finish(lease, JobState.FAILED if error else JobState.COMPLETED, error)
     return job.job_id
-
-
-def _without(window: TimeRange, left_out: Sequence[TimeRange]) -> list[TimeRange]:
-    from lake.domain.ranges import subtract
-
-    return subtract([window], left_out)
 
 
 def _candles(one: Series, window: TimeRange, left_out: Sequence[TimeRange], seed: int) -> pa.Table:
@@ -141,7 +138,8 @@ def add_runs(
             status = "failed" if error and is_last else "violated" if count else "passed"
             kept = len(found) if is_last else 0
             transaction.run(
-                "insert into check_runs values (?, ?, ?, 1, 'sha', ?, '{}', '{}', ?, ?, ?, ?, ?, ?)",
+                "insert into check_runs "
+                "values (?, ?, ?, 1, 'sha', ?, '{}', '{}', ?, ?, ?, ?, ?, ?)",
                 (
                     f"{name}-{number}",
                     f"batch-{number}",
@@ -163,7 +161,7 @@ def add_runs(
 
 
 def make_small(root: Path) -> Path:
-    """A year of hours of two instruments, with one gap of each kind; see the tests for their size."""
+    """A year of hours of two instruments, with a gap of each kind."""
     btc, eth = series("BTCUSDT.BINANCE"), series("ETHUSDT.BINANCE")
     outage = hours(datetime(2024, 3, 24, 11), 5)
     with Storage.open(root, create=True) as storage:
@@ -195,7 +193,7 @@ def make_small(root: Path) -> Path:
 
 
 def make_many(root: Path, count: int, *, months: int = 36, seed: int = 11) -> Path:
-    """*count* series, a tenth of them of hours, the rest of days; listed at some time, with holes."""
+    """*count* series of different age, with holes; a tenth of them of hours, the rest of days."""
     rng = random.Random(seed)
     venues = ("BINANCE", "BINANCEUSDM", "BYBIT", "KRAKEN", "OKX")
     end = datetime(2025, 1, 1)
@@ -234,3 +232,44 @@ def data_of(page: str) -> dict[str, Any]:
     [packed] = re.findall(r'<script type="text/plain" id="data">(.*?)</script>', page, re.DOTALL)
     data: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
     return data
+
+
+def many(root: Path, count: int) -> Facts:
+    """What a page would say of a lake like the small one at *root* with *count* series.
+
+    Each has three years of months; two of three series have gaps, in many of them.
+    """
+    with Storage.open(root) as storage:
+        facts = gather(storage, [series("BTCUSDT.BINANCE")], now=NOW)
+    rng = random.Random(5)
+    names = [series(f"COIN{number:04}USDT.BINANCE") for number in range(count)]
+    months, listed = [], []
+    for number in range(count):
+        for month in range(2022 * 12, 2025 * 12):
+            lacking = rng.choice((0, 0, 0, 0, 0, 1, 9, 100)) if number % 3 else 0
+            reason = rng.choice(("not_fetched", "venue_has_none"))
+            told = {"expected": 720, "attention": 0, "explained": 0, "not_expected": 0}
+            told["attention" if reason == "not_fetched" else "explained"] = lacking
+            months.append({"number": number, "month": month, "gaps": int(lacking > 0), **told})
+            if lacking:
+                start = datetime(month // 12, month % 12 + 1, 1 + rng.randrange(20))
+                listed.append(
+                    {
+                        "gap": len(listed),
+                        "number": number,
+                        "gap_start": start,
+                        "gap_end": start + lacking * HOUR,
+                        "missing_count": lacking,
+                        "reason": reason,
+                        "evidence": f"asked on 2024-01-{1 + rng.randrange(28):02}",
+                    }
+                )
+    return replace(
+        facts,
+        series=names,
+        held=[{**facts.held[0], "number": number} for number in range(count)],
+        months=months,
+        listed=listed,
+        gaps=len(listed),
+        charts=[replace(each, gap=place) for place, each in enumerate(facts.charts[: len(listed)])],
+    )

@@ -26,6 +26,7 @@ function listenToTools(data, map) {
 
 async function start() {
   const data = await readData();
+  document.getElementById("unscripted").hidden = true;
   showViolations(data);
   showSeriesTable(data);
   if (data.cells.months === 0) {
