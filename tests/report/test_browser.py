@@ -120,6 +120,7 @@ def test_the_candles_can_be_read_as_a_table(look: Opener, small_page: str) -> No
     page = look(small_page)
 
     page.locator("#worst summary").first.click()
+    page.locator("#worst figure tbody").wait_for()
 
     rows = texts(page, "#worst figure tbody tr")
     assert len(rows) == 120
@@ -153,6 +154,7 @@ def test_what_a_check_found_is_listed_on_click(look: Opener, small_page: str) ->
     page = look(small_page)
 
     page.locator("details.check", has_text="spikes").locator("summary").click()
+    page.locator("details.check[open] tbody").wait_for()
 
     rows = texts(page, "details.check[open] tbody tr")
     assert len(rows) == 2
@@ -170,6 +172,7 @@ def test_a_telephone_needs_no_sideways_scrolling(
     page.locator("details.check").first.locator("summary").tap()
     page.locator("#each-series summary").tap()
     page.locator("#as-table summary").tap()
+    page.locator("#as-table tbody").wait_for()
 
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     wide = page.evaluate(
