@@ -18,6 +18,7 @@ from lake import __version__
 from lake.cli import (
     archive,
     box,
+    check,
     derive,
     doctor,
     export,
@@ -71,6 +72,7 @@ app.command(archive.app)
 app.command(jobs.app)
 app.command(holdings.status, alias="list-data")
 app.command(holdings.gaps)
+app.command(check.check, usage="Usage: lake check [NAME...] [OPTIONS]")
 app.command(quality_report.report)
 app.command(derive.trades_to_ohlcv, usage="Usage: lake trades-to-ohlcv SERIES... [OPTIONS]")
 app.command(venues.sources, usage="Usage: lake sources [VENUE...] [OPTIONS]")

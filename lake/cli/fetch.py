@@ -218,7 +218,7 @@ async def _backfill(
         print(plan_line(made), file=sys.stderr if as_json else sys.stdout, flush=True)
         if not made.is_empty:
             if not yes:
-                await _confirm_plan(made)
+                await confirm_plan(made)
             announce(storage)
             interrupts.stop_with(backfill.stop)
         with progress:
@@ -227,7 +227,7 @@ async def _backfill(
     return report.exit_code
 
 
-async def _confirm_plan(made: Plan) -> None:
+async def confirm_plan(made: Plan) -> None:
     if not made.is_size_known:
         print(
             "Whether this takes more than an hour or 10 GB cannot be told beforehand, so it is "

@@ -104,14 +104,14 @@ def gaps(
         until: Only gaps that begin before this.
         json: Print one JSON object per gap.
     """
-    from lake.storage.gaps import find_gaps
+    from lake.quality import explained_gaps
 
     reasons = {_reason(each) for each in words(reason or ())}
     now = utc_now()
     first = None if since is None else parse_moment(since, now=now)
     last = None if until is None else parse_moment(until, now=now)
     with place.open() as storage:
-        found = find_gaps(storage, chosen_series(storage, venue, instrument, timeframe, type_))
+        found = explained_gaps(storage, chosen_series(storage, venue, instrument, timeframe, type_))
     rows = [
         gap_row(gap, start=gap.range.start, end=gap.range.end, count=gap.missing_count)
         for gap in sorted(found, key=lambda each: series_order(each.series))

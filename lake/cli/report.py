@@ -230,11 +230,11 @@ def print_failures(report: Report) -> None:
 
 def wanted_gaps(storage: Storage, made: Plan) -> list[Row]:
     """What is missing inside the ranges that a plan was made for."""
-    from lake.storage.gaps import find_gaps
+    from lake.quality import explained_gaps
 
     windows = {each.series: each.wanted for each in made.series}
     rows: list[Row] = []
-    found = find_gaps(storage, list(windows))
+    found = explained_gaps(storage, list(windows))
     for gap in sorted(found, key=lambda each: series_order(each.series)):
         part = gap.range.intersection(windows[gap.series])
         if part is not None:

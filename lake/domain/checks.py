@@ -64,6 +64,8 @@ class Check:
         why: What it is good for.
         text: One SELECT.
         sha256: Of the whole file.
+        repair: ``refetch`` where fetching the range of a violation again may mend it, else
+            ``none``.
         is_own: Whether it is one of ours, not the user's.
     """
 
@@ -78,6 +80,7 @@ class Check:
     why: str
     text: str
     sha256: str
+    repair: str = "none"
     is_own: bool = True
 
     @property

@@ -13,6 +13,12 @@ NOTHING_LATER = "answers with other bounds end before it"
 """The evidence of a claim at the end of a venue's data. A venue that lags shows the same: such a
 claim is given up when later rows turn up."""
 
+QUIET_LEFT_OUT = "candles without trades are left out"
+"""The evidence of a claim on the rows of a file whose format writes no candle where nothing
+traded."""
+NOT_IN_FILE = "the file of that day or month has no rows there"
+"""The evidence of a claim on what a file should hold and does not."""
+
 
 class Basis(Enum):
     """What a covered range rests on."""
@@ -23,6 +29,11 @@ class Basis(Enum):
     """A vendor's file that promises the whole day or month, and is intact."""
     ROWS_ONLY = "rows_only"
     """An import that promises nothing, or a recording: rows are held, holes mean nothing."""
+
+    @property
+    def promises(self) -> bool:
+        """Whether a hole in such a range is a fact about the venue."""
+        return self is not Basis.ROWS_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,7 @@ class Coverage:
     @property
     def promises(self) -> bool:
         """Whether a hole in it is a fact about the venue."""
-        return self.basis is not Basis.ROWS_ONLY
+        return self.basis.promises
 
     def same_evidence(self, other: Coverage) -> bool:
         return (self.basis, self.source, self.source_rank, self.job_id, self.evidence) == (

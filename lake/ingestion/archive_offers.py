@@ -27,8 +27,8 @@ from lake.sources.archive.binance_tree import (
 from lake.sources.archive.download import Downloader
 
 if TYPE_CHECKING:
+    from lake.ingestion.gates import Gates
     from lake.ingestion.planning import SeriesPlan
-    from lake.ingestion.runner import Gates
     from lake.storage.lake import Storage
 
 # Below the lake, so that a killed download goes on; a dot hides it from readers of files.

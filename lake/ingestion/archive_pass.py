@@ -26,7 +26,7 @@ from lake.storage.archive_files import ArchiveState, KnownFile
 
 if TYPE_CHECKING:
     from lake.domain.jobs import Lease
-    from lake.ingestion.runner import Gates
+    from lake.ingestion.gates import Gates
     from lake.storage.lake import Storage
 
 # Downloaded while the file before is stored: more would only fill the disk.

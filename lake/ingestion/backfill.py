@@ -32,17 +32,12 @@ from lake.ingestion.events import (
     Waiting,
     ignore,
 )
+from lake.ingestion.gates import Gates, RowGate
 from lake.ingestion.planner import Planner
 from lake.ingestion.planning import Plan, Request, SeriesPlan, Unreachable
 from lake.ingestion.recorder import Recorder
 from lake.ingestion.recording import Recording, RecordingPlan, RecordReport, plan_recording
-from lake.ingestion.runner import (
-    LEASE_S,
-    ROWS_IN_FLIGHT,
-    Gates,
-    JobRunner,
-    RowGate,
-)
+from lake.ingestion.runner import LEASE_S, ROWS_IN_FLIGHT, JobRunner
 from lake.ingestion.venues import Venues
 from lake.sources.archive.binance_tree import Choice
 
@@ -351,6 +346,7 @@ class Backfill:
             instrument=each.instrument,
             gates=self._gates,
             emit=self.emit,
+            replaces=each.replaces,
         )
         try:
             ended = await runner.run(each.pieces, self._first(each, lease))

@@ -47,7 +47,8 @@ class SeriesPlan:
     ``slots`` measures the work: candles, or seconds of time for types without a grid. How well
     the size is known says ``sureness``; where that is not at all, ``rows`` and ``bytes`` are 0.
     ``files`` of the venue's archive come first; what they do not give of ``pieces`` is asked of the
-    venue, unless ``asks_venue`` is false.
+    venue, unless ``asks_venue`` is false. Where it ``replaces``, what is answered becomes exactly
+    the answer: stored rows that it lacks go to ``revisions``.
     """
 
     series: Series
@@ -66,6 +67,7 @@ class SeriesPlan:
     files: tuple[RemoteFile, ...] = ()
     variant: str | None = None
     asks_venue: bool = True
+    replaces: bool = False
 
     @property
     def is_size_known(self) -> bool:

@@ -27,8 +27,9 @@ from lake.ingestion.events import (
     Missed,
     PageFetched,
 )
+from lake.ingestion.gates import Gates
 from lake.ingestion.recording import KIND, BookEnded, RecordingPlan, RecordReport, span_text
-from lake.ingestion.runner import LEASE_S, Gates
+from lake.ingestion.runner import LEASE_S
 
 if TYPE_CHECKING:
     from lake.ingestion.venues import Venues

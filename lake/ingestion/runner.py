@@ -10,32 +10,29 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lake.domain.identifiers import Instrument, Series
 from lake.domain.jobs import Job, JobState, Lease
 from lake.domain.partitions import Partition, split
-from lake.domain.ranges import TimeRange, subtract
+from lake.domain.ranges import TimeRange, subtract, union
 from lake.domain.rows import Page
 from lake.errors import LakeError, LeaseLost, StorageError
 from lake.ingestion.brought import BringFirst
 from lake.ingestion.events import JobEnded, JobStarted, Listener, PageFetched, Stored
+from lake.ingestion.gates import Gates, Room
 from lake.ingestion.planning import slots
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from lake.sources.ccxt_source import CcxtSource
     from lake.storage.lake import Storage
 
 _T = TypeVar("_T")
 
 LEASE_S = 30.0
-# Who asks for a stop waits for pages under way, and not for minutes of repeated requests.
-STOP_GRACE_S = 10.0
 # Candles that may be fetched and not yet committed, over all jobs of a run: about 300 bytes
 # each while they are merged and written, so this bounds memory near 350 MB.
 ROWS_IN_FLIGHT = 1_000_000
@@ -56,60 +53,6 @@ class Stopped(Exception):
     """The job was cancelled, or the run was asked to stop."""
 
 
-class Room:
-    """What somebody holds of a :class:`RowGate`."""
-
-    def __init__(self, gate: RowGate, rows: int) -> None:
-        self._gate = gate
-        self.rows = rows
-
-    def grow_to(self, rows: int) -> int:
-        """Take what is free of *rows*, without waiting; how many are held then."""
-        self.rows += self._gate.take(max(0, rows - self.rows))
-        return self.rows
-
-
-class RowGate:
-    """Lets work in while the rows it may hold stay under a bound. First come, first served."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._free = capacity
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def hold(self, rows: int) -> AsyncIterator[Room]:
-        """Holds room for *rows* (more than there is counts as all there is)."""
-        share = min(rows, self._capacity)
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= share)
-            self._free -= share
-        room = Room(self, share)
-        try:
-            yield room
-        finally:
-            async with self._changed:
-                self._free += room.rows
-                self._changed.notify_all()
-
-    def take(self, rows: int) -> int:
-        """Take up to *rows* of what is free now; how many that are."""
-        taken = min(rows, self._free)
-        self._free -= taken
-        return taken
-
-
-@dataclass(slots=True)
-class Gates:
-    """What all jobs of a run share: requests under way, rows in memory, the wish to stop."""
-
-    requests: asyncio.Semaphore
-    rows: RowGate
-    min_free: int
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    stop_grace_s: float = STOP_GRACE_S
-
-
 class JobRunner:
     """One job at work, under its lease."""
 
@@ -123,7 +66,9 @@ class JobRunner:
         instrument: Instrument,
         gates: Gates,
         emit: Listener,
+        replaces: bool = False,
     ) -> None:
+        self._replaces = replaces
         self._storage = storage
         self._source = source
         self._job = job
@@ -306,6 +251,16 @@ class JobRunner:
 
     async def _commit(self, partition: Partition, pages: Sequence[Page]) -> int:
         """Commits *pages*; how many rows the partition has then."""
+        if not self._replaces:
+            return await self._commit_some(partition, pages)
+        held = 0
+        for answered, some in _answers(pages):
+            held = await self._commit_some(partition, some, replace=answered)
+        return held
+
+    async def _commit_some(
+        self, partition: Partition, pages: Sequence[Page], replace: TimeRange | None = None
+    ) -> int:
         import pyarrow as pa
 
         from lake.storage.lake import PartitionCommit
@@ -316,6 +271,7 @@ class JobRunner:
             partition=partition,
             rows=pa.concat_tables([page.rows for page in pages]),
             tag=self._source.tag,
+            replace=replace,
             claims=tuple(claim for page in pages for claim in page.claims),
             rejected=tuple(row for page in pages for row in page.rejected),
             notes=tuple(note for page in pages for note in page.notes),
@@ -373,6 +329,34 @@ class JobRunner:
             for left in subtract(pieces, done):
                 catalog.add_failed(self._series, left, self._job.job_id, error or "")
         self._storage.jobs.finish(self._lease, state, error)
+
+
+def _answers(pages: Sequence[Page]) -> Iterator[tuple[TimeRange | None, list[Page]]]:
+    """*pages* that touch, together, with the range that they answer.
+
+    None where that is not one range, or a row lies outside of it: then nothing may be taken away.
+    """
+    together: list[Page] = []
+    for page in sorted(pages, key=lambda each: each.window):
+        if together and together[-1].window.end != page.window.start:
+            yield _answered(together), together
+            together = []
+        together.append(page)
+    if together:
+        yield _answered(together), together
+
+
+def _answered(pages: Sequence[Page]) -> TimeRange | None:
+    spans = union(claim.range for page in pages for claim in page.claims if claim.basis.promises)
+    if len(spans) != 1:
+        return None
+    rows = [bound for page in pages if page.rows.num_rows for bound in _bounds(page)]
+    return spans[0] if all(moment in spans[0] for moment in rows) else None
+
+
+def _bounds(page: Page) -> tuple[datetime, datetime]:
+    moments = page.rows["ts"]
+    return moments[0].as_py(), moments[-1].as_py()
 
 
 def weight_of(rows: int) -> int:

@@ -32,7 +32,7 @@ def gaps(
     """The gaps of the series chosen; see :meth:`lake.research.Lake.gaps`."""
     import polars as pl
 
-    from lake.storage.gaps import find_gaps
+    from lake.quality import explained_gaps
 
     kind = DataType.from_str(data_type) if isinstance(data_type, str) else data_type
     length = TimeFrame.from_str(timeframe) if isinstance(timeframe, str) else timeframe
@@ -62,7 +62,7 @@ def gaps(
                 gap.reason.value,
                 gap.evidence,
             )
-            for gap in find_gaps(storage, list(chosen))
+            for gap in explained_gaps(storage, list(chosen))
         ],
         schema={
             "venue": pl.String,

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from lake.domain.coverage import Coverage
+from lake.domain.gaps import Fact, GapReason
 from lake.domain.identifiers import Series
 from lake.domain.partitions import Partition
 from lake.domain.ranges import TimeRange
@@ -130,6 +131,14 @@ class Catalog(Instruments):
         """Every series, by data type, venue, instrument and timeframe."""
         rows = self._database.read(f"{_SERIES} order by data_type, venue, instrument, timeframe")
         return [_series_info(row) for row in rows]
+
+    def series_ids(self) -> list[tuple[int, Series]]:
+        """Every series with its number in the catalog, by name."""
+        rows = self._database.read(
+            f"select series_id, {SERIES_COLUMNS} from series "
+            "order by data_type, venue, instrument, timeframe"
+        )
+        return [(int(row[0]), series_of(row[1:])) for row in rows]
 
     def series_info(self, series: Series) -> SeriesInfo | None:
         """What is known of *series*; None when it is not held."""
@@ -301,6 +310,19 @@ class Catalog(Instruments):
         with self._database.writing() as transaction:
             series_id = series_id_of(transaction, series)
             add_failed(transaction, series_id, window, job_id, error, self._clock())
+
+    def gap_facts(self, series: Series) -> list[Fact]:
+        """What other rows show of missing ones, the most telling reasons first."""
+        rows = self._database.read(
+            "select start_ts, end_ts, reason, evidence from gap_facts "
+            f"where series_id = ({_SERIES_ID}) order by case reason when 'lost_by_source' then 0 "
+            "when 'venue_outage' then 1 else 2 end, start_ts",
+            series_key(series),
+        )
+        return [
+            Fact(TimeRange(from_us(start), from_us(end)), GapReason(reason), evidence)
+            for start, end, reason, evidence in rows
+        ]
 
     def cancelled(self, series: Series) -> list[CancelledRange]:
         """What jobs wanted, were cancelled before and no coverage has answered since, ascending."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lake.domain.coverage import Coverage
+from lake.domain.coverage import QUIET_LEFT_OUT, Coverage
 from lake.domain.gaps import (
     Fact,
     Gap,
@@ -26,7 +26,6 @@ from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.rows import DERIVED
 from lake.domain.times import EPOCH, iso
-from lake.storage.outages import Outages
 from lake.storage.presence import Presence, presence
 
 if TYPE_CHECKING:
@@ -55,11 +54,11 @@ class _Holdings:
 def find_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> list[Gap]:
     """The gaps of the series held, by series and time; every one has a reason.
 
-    A series is examined over everything that was ever wanted of it. Of candles, what the venue
-    left out of every other instrument too (same timeframe, two or more held) is a
-    ``venue_outage``. Of trades, a gap is a range that nobody promises to be whole; of funding,
-    settlements that those around them lead one to expect; of books, a break in the usual
-    spacing of snapshots.
+    A series is examined over everything that was ever wanted of it. What other rows show of
+    missing candles (an outage, a quiet market, a loss) was found before and is kept in the
+    catalog: see :mod:`lake.quality.reasons`. Of trades, a gap is a range that nobody promises to
+    be whole; of funding, settlements that those around them lead one to expect; of books, a break
+    in the usual spacing of snapshots.
 
     Args:
         storage: The lake.
@@ -73,7 +72,6 @@ def find_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> lis
         if job.kind not in _NOT_ASKED:
             asked[job.series].append(job.range)
     infos = _infos(storage.catalog, wanted)
-    outages = Outages(storage.database)
     gaps: list[Gap] = []
     for info in sorted(infos, key=lambda each: str(each.series)):
         series = info.series
@@ -85,7 +83,7 @@ def find_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> lis
             held=one.present.held,
             facts=one.facts,
         )
-        gaps.extend(_with_outages(found, outages))
+        gaps.extend(found)
     return gaps
 
 
@@ -149,11 +147,15 @@ def _facts(
     if expiry is not None:
         ended = EPOCH.replace(year=expiry.year, month=expiry.month, day=expiry.day)
         add(ended + timedelta(days=1), hull.end, GapReason.AFTER_DELISTING, f"expired on {expiry}")
+    for fact in catalog.gap_facts(series):
+        add(fact.range.start, fact.range.end, fact.reason, fact.evidence)
+    for each in coverage:
+        # Who writes no candle where nothing traded.
+        if each.source == DERIVED.name or each.evidence == QUIET_LEFT_OUT:
+            add(each.range.start, each.range.end, GapReason.NO_TRADES, _evidence(each))
     for each in coverage:
         if each.promises:
-            is_derived = each.source == DERIVED.name
-            reason = GapReason.NO_TRADES if is_derived else GapReason.VENUE_HAS_NONE
-            add(each.range.start, each.range.end, reason, _evidence(each))
+            add(each.range.start, each.range.end, GapReason.VENUE_HAS_NONE, _evidence(each))
     for lost in catalog.failed(series):
         add(lost.range.start, lost.range.end, GapReason.FAILED, lost.error)
     for beyond in catalog.beyond_source(series):
@@ -166,11 +168,10 @@ def _facts(
     for left in catalog.cancelled(series):
         why = f"asked for, but the job was cancelled: {left.why}"
         add(left.range.start, left.range.end, GapReason.NOT_FETCHED, why)
-    if grid is None:
-        for each in coverage:
-            if not each.promises:
-                why = f"{_evidence(each)}, which does not promise to be whole"
-                add(each.range.start, each.range.end, GapReason.NOT_FETCHED, why)
+    for each in coverage:
+        if not each.promises:
+            why = f"{_evidence(each)}, which does not promise to be whole"
+            add(each.range.start, each.range.end, GapReason.NOT_FETCHED, why)
     return facts
 
 
@@ -200,18 +201,3 @@ def _evidence(coverage: Coverage) -> str:
     how = f", {coverage.evidence}" if coverage.evidence else ""
     who = dict.fromkeys((coverage.source, coverage.basis.value))
     return f"{' '.join(who)} of {coverage.confirmed_at:%Y-%m-%d}{how}"
-
-
-def _with_outages(gaps: Sequence[Gap], outages: Outages) -> list[Gap]:
-    """*gaps* with those that every other instrument of the venue shares named an outage."""
-    told: list[Gap] = []
-    for gap in gaps:
-        series = gap.series
-        if gap.reason is GapReason.VENUE_HAS_NONE and series.timeframe is not None:
-            count = outages.absent_from(series.venue, series.timeframe, gap.range)
-            if count > 1:
-                evidence = f"{gap.evidence}; absent from all {count} instruments held"
-                told.append(replace(gap, reason=GapReason.VENUE_OUTAGE, evidence=evidence))
-                continue
-        told.append(gap)
-    return told

@@ -20,6 +20,7 @@ from lake.storage import disk, files, parquet
 from lake.storage.archive_files import ArchiveFiles
 from lake.storage.catalog import Catalog
 from lake.storage.change import CommitResult, PartitionCommit
+from lake.storage.check_runs import CheckRuns
 from lake.storage.commit import commit
 from lake.storage.connection import Access, Database, is_for_want_of_room
 from lake.storage.hot import Hot
@@ -57,6 +58,7 @@ class Storage:
         catalog: Series, files, coverage, instruments.
         jobs: Jobs and leases.
         archives: Which files of vendors' archives were taken in.
+        checks: What checks found.
         rates: The rate budget shared by the lake's processes.
         hot: The newest rows of each series, for look-ups at once.
         sizes: How much of a file is handled at a time.
@@ -86,6 +88,7 @@ class Storage:
         self.catalog = Catalog(database, clock)
         self.jobs = Jobs(database, clock)
         self.archives = ArchiveFiles(database, clock)
+        self.checks = CheckRuns(database, clock)
         self.rates = RateLedger(root / files.RATES)
         self.hot = Hot(self)
         self._snapshots = Snapshots(database)

@@ -83,10 +83,10 @@ def _doubtful(
 
 
 def _explained(storage: Storage, lacking: dict[Series, list[TimeRange]]) -> list[Gap]:
-    from lake.storage.gaps import find_gaps
+    from lake.quality import explained_gaps
 
     found: dict[Series, list[Gap]] = defaultdict(list)
-    for gap in find_gaps(storage, list(lacking)):
+    for gap in explained_gaps(storage, list(lacking)):
         found[gap.series].append(gap)
     told: list[Gap] = []
     for series, ranges in lacking.items():

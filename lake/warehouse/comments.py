@@ -101,6 +101,8 @@ MEANINGS: dict[str, str] = {
         "why: not_fetched, failed, provisional, venue_has_none, venue_outage, no_trades, "
         "before_listing, after_delisting, beyond_source, lost_by_source, in_quarantine, expired"
     ),
+    "instruments": "which instruments, by their codes",
+    "timeframes": "which timeframes",
     "first_ts": "ts of the first row held",
     "last_ts": "ts of the last row held",
     "gap_count": "in how many runs they are missing",

@@ -26,7 +26,7 @@ _TEMPLATE = "ohlcv_timeframe"
 # Base macros come before those that build on them, and before the rows of a data type.
 _FIRST_TABLE_MACRO = "20"
 _READERS = ("macros", "views", "analytics")
-_CHECKS = ("scope", "checks")
+_CHECKS = ("scope", "checks", "reasons")
 _OF_LAKE = re.compile(r"\blake\.(\w+)")
 
 

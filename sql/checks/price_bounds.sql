@@ -3,6 +3,7 @@
 -- severity: error
 -- reads: ohlcv
 -- reach: series
+-- repair: refetch
 -- parameters: none
 -- returns: one row a stored candle whose prices cannot be: not a number, not above zero, or open or
 --      close outside of low to high; or with an amount that is negative or no number

@@ -51,8 +51,14 @@ create table gap_facts (
     series_id integer not null references series (series_id),
     start_ts integer not null,
     end_ts integer not null check (end_ts > start_ts),
-    reason text not null check (reason in ('lost_by_source', 'no_trades')),
+    reason text not null check (reason in ('lost_by_source', 'venue_outage', 'no_trades')),
     evidence text not null,
     found_at integer not null,
     primary key (series_id, start_ts, reason)
 ) strict, without rowid;
+
+-- Of what the facts above were found: they are looked for again when this differs.
+create table gap_facts_state (
+    only_row integer not null primary key check (only_row = 1),
+    state text not null
+) strict;

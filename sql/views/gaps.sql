@@ -1,12 +1,14 @@
 -- view: gaps
--- version: 1
+-- version: 2
 -- dialect: duckdb
--- reads: lake.series, lake.partitions, lake.coverage, lake.quarantine, lake.failed_ranges,
---      lake.beyond_source, lake.ingestion_jobs: no Parquet file is opened
+-- reads: lake.series, lake.partitions, lake.coverage, lake.quarantine, lake.gap_facts,
+--      lake.failed_ranges, lake.beyond_source, lake.cancelled_ranges, lake.ingestion_jobs: no Parquet
+--      file is opened
 -- returns: one row a maximal run of missing candles of one reason, half-open, UTC; the same as
 --      `lake gaps` says of candles (for trades, books and funding ask that command)
 -- why: a sweep over the ends of all ranges takes time linear in their number. The reasons are
---      numbered, the most telling first; 0 is held, 10 that nobody ever asked
+--      numbered, the most telling first; 0 is held, 14 that nobody ever asked, and from 12 on the
+--      reason is the same. What other rows show (gap_facts) is found by sql/reasons
 create or replace view gaps as
 with candles as (
     select
@@ -118,7 +120,12 @@ facts as (
 
     select
         candles.series_id,
-        if(coverage.source = 'derived', 5, 6) as rank,
+        case
+            when coverage.source = 'derived' then 7
+            when coverage.evidence = 'candles without trades are left out' then 7
+            when coverage.basis = 'rows_only' then 13
+            else 8
+        end as rank,
         lake_slot(coverage.start_ts, candles.step, candles.anchor) as first_slot,
         lake_slot(coverage.end_ts, candles.step, candles.anchor) as end_slot,
         concat(
@@ -126,17 +133,44 @@ facts as (
             if(coverage.source = coverage.basis, '', ' ' || coverage.basis),
             ' of ',
             strftime(make_timestamp(coverage.confirmed_at), '%Y-%m-%d'),
-            if(coverage.evidence = '', '', ', ' || coverage.evidence)
+            if(coverage.evidence = '', '', ', ' || coverage.evidence),
+            if(
+                coverage.basis = 'rows_only'
+                and coverage.evidence <> 'candles without trades are left out',
+                ', which does not promise to be whole',
+                ''
+            )
         ) as evidence
     from lake.coverage as coverage
     inner join candles on candles.series_id = coverage.series_id
-    where coverage.basis in ('answer', 'archive')
 
     union all
 
     select
         candles.series_id,
-        7 as rank,
+        case facts.reason when 'lost_by_source' then 5 when 'venue_outage' then 6 else 7 end as rank,
+        lake_slot(facts.start_ts, candles.step, candles.anchor) as first_slot,
+        lake_slot(facts.end_ts, candles.step, candles.anchor) as end_slot,
+        facts.evidence
+    from lake.gap_facts as facts
+    inner join candles on candles.series_id = facts.series_id
+
+    union all
+
+    select
+        candles.series_id,
+        12 as rank,
+        lake_slot(cancelled.start_ts, candles.step, candles.anchor) as first_slot,
+        lake_slot(cancelled.end_ts, candles.step, candles.anchor) as end_slot,
+        concat('asked for, but the job was cancelled: ', cancelled.why) as evidence
+    from lake.cancelled_ranges as cancelled
+    inner join candles on candles.series_id = cancelled.series_id
+
+    union all
+
+    select
+        candles.series_id,
+        9 as rank,
         lake_slot(failed.start_ts, candles.step, candles.anchor) as first_slot,
         lake_slot(failed.end_ts, candles.step, candles.anchor) as end_slot,
         failed.error as evidence
@@ -147,7 +181,7 @@ facts as (
 
     select
         candles.series_id,
-        8 as rank,
+        10 as rank,
         lake_slot(beyond.start_ts, candles.step, candles.anchor) as first_slot,
         lake_slot(beyond.end_ts, candles.step, candles.anchor) as end_slot,
         beyond.why as evidence
@@ -158,7 +192,7 @@ facts as (
 
     select
         candles.series_id,
-        9 as rank,
+        11 as rank,
         lake_slot(jobs.start_time, candles.step, candles.anchor) as first_slot,
         lake_slot(jobs.end_time, candles.step, candles.anchor) as end_slot,
         'not settled when last asked for' as evidence
@@ -234,7 +268,7 @@ ranges as (
 
     select
         series_id,
-        10 as rank,
+        14 as rank,
         first_slot,
         end_slot,
         1 as weight
@@ -268,7 +302,7 @@ changes as (
         series_id,
         slot,
         list_transform(
-            range(11),
+            range(15),
             lambda number: list_sum(
                 list_transform(
                     list_filter(list({'rank': rank, 'weight': weight}), lambda e: e['rank'] = number),
@@ -285,7 +319,7 @@ levels as (
         series_id,
         slot,
         lead(slot) over later as end_slot,
-        unnest(range(11)) as rank,
+        unnest(range(15)) as rank,
         unnest(weights) as weight
     from changes
     window later as (partition by series_id order by slot)
@@ -309,7 +343,7 @@ segments as (
         series_id,
         slot,
         any_value(end_slot) as end_slot,
-        min(rank) filter (depth > 0) as rank
+        least(min(rank) filter (depth > 0), 12) as rank
     from active
     where end_slot is not null
     group by series_id, slot
@@ -342,70 +376,6 @@ missing as (
     group by series_id, rank, run
 ),
 
-held as (
-    select
-        series_id,
-        slot as first_slot,
-        end_slot
-    from segments
-    where rank = 0
-),
-
-promised as (
-    select
-        missing.series_id,
-        missing.first_slot,
-        facts.series_id as peer_id,
-        sum(
-            least(missing.end_slot, facts.end_slot) - greatest(missing.first_slot, facts.first_slot)
-        ) as slots
-    from missing
-    inner join candles as ours on ours.series_id = missing.series_id
-    inner join candles as peers
-        on peers.venue = ours.venue
-        and peers.timeframe = ours.timeframe
-        and peers.series_id <> ours.series_id
-    inner join facts
-        on facts.series_id = peers.series_id
-        and facts.rank in (5, 6)
-        and facts.first_slot < missing.end_slot
-        and facts.end_slot > missing.first_slot
-    where missing.rank = 6
-    group by missing.series_id, missing.first_slot, facts.series_id
-),
-
-outages as (
-    select
-        missing.series_id,
-        missing.first_slot,
-        count(*) as peers
-    from missing
-    inner join promised
-        on promised.series_id = missing.series_id
-        and promised.first_slot = missing.first_slot
-        and promised.slots = missing.end_slot - missing.first_slot
-    left join (
-        select distinct
-            promised.series_id,
-            promised.first_slot,
-            promised.peer_id
-        from promised
-        inner join missing
-            on missing.series_id = promised.series_id
-            and missing.first_slot = promised.first_slot
-        inner join held
-            on held.series_id = promised.peer_id
-            and held.first_slot < missing.end_slot
-            and held.end_slot > missing.first_slot
-    ) as traded
-        on traded.series_id = missing.series_id
-        and traded.first_slot = missing.first_slot
-        and traded.peer_id = promised.peer_id
-    where missing.rank = 6
-    group by missing.series_id, missing.first_slot
-    having count(traded.peer_id) = 0
-),
-
 known as (
     select
         missing.series_id,
@@ -414,7 +384,7 @@ known as (
     from missing
     inner join facts
         on facts.series_id = missing.series_id
-        and facts.rank = missing.rank
+        and least(facts.rank, 12) = missing.rank
         and facts.first_slot < missing.end_slot
         and facts.end_slot > missing.first_slot
     group by missing.series_id, missing.first_slot
@@ -427,32 +397,24 @@ select
     lake_slot_open(missing.first_slot, candles.step, candles.anchor) as gap_start,
     lake_slot_open(missing.end_slot, candles.step, candles.anchor) as gap_end,
     missing.end_slot - missing.first_slot as missing_count,
-    if(
-        outages.peers is not null,
+    [
+        'expired',
+        'in_quarantine',
+        'before_listing',
+        'after_delisting',
+        'lost_by_source',
         'venue_outage',
-        [
-            'expired',
-            'in_quarantine',
-            'before_listing',
-            'after_delisting',
-            'no_trades',
-            'venue_has_none',
-            'failed',
-            'beyond_source',
-            'provisional',
-            'not_fetched'
-        ][missing.rank]
-    ) as reason,
-    concat(
-        coalesce(known.evidence, 'never asked for'),
-        '; absent from all ' || (outages.peers + 1) || ' instruments held'
-    ) as evidence
+        'no_trades',
+        'venue_has_none',
+        'failed',
+        'beyond_source',
+        'provisional',
+        'not_fetched'
+    ][missing.rank] as reason,
+    coalesce(known.evidence, 'never asked for') as evidence
 from missing
 inner join candles on candles.series_id = missing.series_id
 left join known
     on known.series_id = missing.series_id
     and known.first_slot = missing.first_slot
-left join outages
-    on outages.series_id = missing.series_id
-    and outages.first_slot = missing.first_slot
 order by candles.venue, candles.instrument, candles.timeframe, gap_start;

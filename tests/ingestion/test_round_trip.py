@@ -17,7 +17,7 @@ from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.ingestion import Backfill
 from lake.ingestion.events import Event, PageFetched
-from lake.storage.gaps import find_gaps
+from lake.quality import explained_gaps
 from lake.storage.lake import Storage
 from tests.box import BoxThread
 from tests.ingestion import markets
@@ -58,7 +58,7 @@ def test_a_backfill_ends_equal_to_the_truth_and_then_has_nothing_to_do(
             assert markets.assert_equal(market, copy, series(code, timeframe))
     minutes = {
         (gap.series.instrument_id.symbol, gap.reason): (gap.range, gap.missing_count)
-        for gap in find_gaps(copy)
+        for gap in explained_gaps(copy)
         if gap.series.timeframe is TimeFrame.MINUTE_1
     }
     assert minutes == {
@@ -82,7 +82,7 @@ def test_faulty_answers_never_leave_a_silent_hole(market: Path, copy: Storage, s
     assert not report.failed
     for code in ("BTCUSDT", "ETHUSDT"):
         markets.assert_equal(market, copy, series(code, TimeFrame.MINUTE_1))
-    assert {gap.reason for gap in find_gaps(copy)} == {
+    assert {gap.reason for gap in explained_gaps(copy)} == {
         GapReason.VENUE_OUTAGE,
         GapReason.BEFORE_LISTING,
     }

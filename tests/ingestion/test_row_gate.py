@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from lake.ingestion.gates import RowGate
 from lake.ingestion.runner import (
     MOST_STREAMED_ROWS,
     ROWS_IN_FLIGHT,
     STREAMED_ROWS,
-    RowGate,
     gathered_at_once,
     weight_of,
 )

@@ -76,9 +76,9 @@ def test_what_is_missing_is_told_with_its_reason(lake: Lake) -> None:
     assert frame.height == 4
     text = str(told[0].message)
     assert "4 rows are missing of the range asked" in text
-    assert "2 venue_has_none" in text
+    assert "2 no_trades" in text
     assert "2 not_fetched" in text
-    assert "[2024-01-01T02:00:00, 2024-01-01T04:00:00) venue_has_none" in text
+    assert "[2024-01-01T02:00:00, 2024-01-01T04:00:00) no_trades" in text
     assert told[0].filename == __file__
 
 
@@ -93,7 +93,7 @@ def test_a_range_of_which_nothing_is_held_is_told(lake: Lake) -> None:
 
 
 def test_raise_and_ignore(lake: Lake) -> None:
-    with pytest.raises(IncompleteRange, match="2 venue_has_none"):
+    with pytest.raises(IncompleteRange, match="2 no_trades"):
         lake.ohlcv(BTC, "1h", start=hour(0), end=hour(6), on_gap="raise")
     assert lake.ohlcv(BTC, "1h", start=hour(0), end=hour(6), on_gap="ignore").height == 4
     with pytest.raises(InvalidRequest, match="warn, raise, fill"):
@@ -161,7 +161,7 @@ def test_gaps_lists_them(lake: Lake) -> None:
     frame = lake.gaps(BTC, "1h")
 
     assert frame.select("gap_start", "gap_end", "missing_count", "reason").rows() == [
-        (hour(2), hour(4), 2, "venue_has_none")
+        (hour(2), hour(4), 2, "no_trades")
     ]
     assert lake.gaps().equals(frame)
 

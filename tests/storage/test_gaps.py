@@ -6,10 +6,9 @@ from datetime import datetime
 
 from lake.domain.coverage import Basis
 from lake.domain.gaps import GapReason
-from lake.domain.identifiers import DataType, InstrumentId, Series, Venue
+from lake.domain.identifiers import Series
 from lake.domain.jobs import JobState
 from lake.domain.rows import Rejected
-from lake.domain.timeframe import TimeFrame
 from lake.storage.gaps import find_gaps
 from lake.storage.lake import PartitionCommit, Storage
 from tests.storage.storage_kit import (
@@ -35,27 +34,6 @@ def test_a_hole_in_an_answer_is_the_venues(storage: Storage) -> None:
     store(storage, begin(storage), candles([0, 1, 4, 5]), answered(0, 6))
 
     assert reasons(storage) == [(hours(2, 4), 2, GapReason.VENUE_HAS_NONE)]
-
-
-def test_a_hole_that_all_instruments_share_is_an_outage(storage: Storage) -> None:
-    """One instrument without trades is no outage; all of them are."""
-    other = Series(DataType.OHLCV, InstrumentId("ETHUSDT", Venue("BINANCE")), TimeFrame.HOUR_1)
-    store(storage, begin(storage), candles([0, 3, 5]), answered(0, 6))
-    lease = begin(storage, other)
-    storage.commit(
-        PartitionCommit(
-            partition=type(JANUARY)(other, 2024, 1),
-            rows=candles([0, 3, 4, 5]),
-            tag=VENUE,
-            claims=(answered(0, 6),),
-        ),
-        lease,
-    )
-
-    assert reasons(storage) == [
-        (hours(1, 3), 2, GapReason.VENUE_OUTAGE),
-        (hours(4, 5), 1, GapReason.VENUE_HAS_NONE),
-    ]
 
 
 def test_a_hole_in_an_import_that_promises_nothing_was_never_fetched(storage: Storage) -> None:

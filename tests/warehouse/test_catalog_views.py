@@ -16,7 +16,7 @@ from lake.domain.ranges import TimeRange
 from lake.domain.rows import DERIVED, SourceTag
 from lake.domain.timeframe import TimeFrame, grid_of
 from lake.domain.times import to_us
-from lake.storage.gaps import find_gaps
+from lake.quality import explained_gaps
 from lake.storage.lake import PartitionCommit, Storage
 from lake.warehouse import Warehouse
 from tests.warehouse.lake_kit import candles, hour, series, write
@@ -72,7 +72,7 @@ def told_by_both(root: Path) -> tuple[list[tuple[object, ...]], list[tuple[objec
                 gap.missing_count,
                 str(gap.reason),
             )
-            for gap in find_gaps(storage)
+            for gap in explained_gaps(storage)
             if gap.series.timeframe is not None
         )
     with Warehouse(root) as warehouse:
@@ -102,6 +102,9 @@ def test_gaps_of_every_reason_are_those_of_the_command(tmp_path: Path) -> None:
         storage.catalog.add_failed(failing, TimeRange(hour(3), hour(6)), job.job_id, "HTTP 500")
         storage.catalog.set_beyond_source(failing, TimeRange(hour(5), hour(9)), "keeps 720")
         storage.catalog.note_wanted(failing, TimeRange(hour(0), hour(24)))
+        # What another job wanted and never asked for touches it.
+        job = storage.jobs.create(failing, TimeRange(hour(12), hour(15)))
+        storage.jobs.finish(storage.jobs.claim(job.job_id, "test"), JobState.CANCELLED, "Ctrl-C")
         # Candles over years: weeks on Mondays, months.
         store(storage, "BTCUSDT.KRAKEN", [(0, 1)], [(0, 504)], timeframe="1w")
 

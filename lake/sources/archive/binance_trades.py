@@ -144,7 +144,7 @@ class BinanceTrades:
             file.promise,
             spool.rows,
             len(tally.rejected),
-            lots(file.series, file.promise, spool, told.claim, tally.rejected),
+            lots(file.series, file.promise, spool, told.claims, tally.rejected),
             bool(evidence),
             "; ".join(each for each in remarks if each),
         )

@@ -17,6 +17,11 @@ class Told:
     claim: Claim | None
     remark: str
 
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claim, as what may be several."""
+        return () if self.claim is None else (self.claim,)
+
 
 def promised_claim(
     promise: TimeRange, last_us: int | None, now: datetime, evidence: str, *, what: str

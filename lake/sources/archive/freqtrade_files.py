@@ -37,7 +37,9 @@ _OTHER_CANDLES = {"mark": "ohlcv_mark", "index": "ohlcv_index", "premiumIndex": 
 _CANDLE_NAMES = ("date", "open", "high", "low", "close", "volume")
 _TRADE_NAMES = ("timestamp", "id", "type", "side", "price", "amount", "cost")
 _CANDLES = Mapping(
-    columns={"ts": "date", **{name: name for name in _CANDLE_NAMES[1:]}}, names=_CANDLE_NAMES
+    columns={"ts": "date", **{name: name for name in _CANDLE_NAMES[1:]}},
+    names=_CANDLE_NAMES,
+    leaves_out_quiet=True,
 )
 _FUNDING = Mapping(
     columns={"ts": "date", "funding_rate": "open"},

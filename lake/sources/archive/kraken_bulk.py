@@ -50,7 +50,10 @@ _TIMEFRAMES = {
 _WEEK_MINUTES = 10_080
 _CANDLE_NAMES = ("ts", "open", "high", "low", "close", "volume", "trade_count")
 _CANDLES = Mapping(
-    columns={name: name for name in _CANDLE_NAMES}, names=_CANDLE_NAMES, header=False
+    columns={name: name for name in _CANDLE_NAMES},
+    names=_CANDLE_NAMES,
+    header=False,
+    leaves_out_quiet=True,
 )
 _TRADE_NAMES = ("ts", "price", "quantity")
 _TRADES = Mapping(columns={name: name for name in _TRADE_NAMES}, names=_TRADE_NAMES, header=False)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from lake.domain.identifiers import DataType, Instrument, Venue
+from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
-from lake.domain.times import to_us
+from lake.domain.times import from_us, to_us
 from lake.errors import InvalidRequest, SourceError
 from lake.sources.archive.container import peek, refused
 from lake.sources.archive.format import OTHERS, ArchiveFile, Hints
@@ -58,7 +59,10 @@ _MARKETS = {
 }
 _CANDLE_NAMES = ("ts", "open", "high", "low", "close", "volume")
 _CANDLES = Mapping(
-    columns={name: name for name in _CANDLE_NAMES}, names=_CANDLE_NAMES, header=False
+    columns={name: name for name in _CANDLE_NAMES},
+    names=_CANDLE_NAMES,
+    header=False,
+    leaves_out_quiet=True,
 )
 _RATE_NAMES = ("ts", "funding_rate")
 # The format is UTC, so nothing has to be guessed from the hours.
@@ -108,8 +112,16 @@ class LeanFiles(RecognisedByMapping):
                 path, f"does not hold candles: its lines do not have {len(_CANDLE_NAMES)} fields"
             )
         instrument = _instrument(path, ticker, hints, is_future=_FUTURES_FOLDER in path.parts)
+        day = None if mapping.since_us is None else from_us(mapping.since_us)
         return mapped_file(
-            self, path, mapping, instrument, DataType.OHLCV, hints=hints, timeframe=timeframe
+            self,
+            path,
+            mapping,
+            instrument,
+            DataType.OHLCV,
+            hints=hints,
+            timeframe=timeframe,
+            promise=None if day is None else TimeRange(day, day + timedelta(days=1)),
         )
 
     def _funding(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:

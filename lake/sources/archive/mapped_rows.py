@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lake.domain.coverage import Basis, Claim
+from lake.domain.coverage import NOT_IN_FILE, QUIET_LEFT_OUT, Basis, Claim
 from lake.domain.identifiers import DataType
-from lake.domain.ranges import TimeRange
+from lake.domain.ranges import TimeRange, subtract
 from lake.domain.rows import Rejected
 from lake.domain.schemas import TRADES
 from lake.domain.times import from_us, to_us
@@ -87,9 +87,9 @@ def streamed(file: ArchiveFile, mapping: Mapping, *, now: datetime, scratch: Pat
             if file.path.name in str(error):
                 raise
             raise refused(file.path, f"cannot be used: {error}") from error
-    claim = _claim(reading, spool, evidence)
-    window = file.promise or claim.range
-    found = lots(file.series, window, spool, claim, reading.rejected)
+    claims = _claims(reading, spool, evidence)
+    window = file.promise or claims[0].range
+    found = lots(file.series, window, spool, claims, reading.rejected)
     if file.variant is not None and file.variant.endswith("/derived"):
         found = (replace(lot, rows=_with_refs(lot.rows)) for lot in found)
     return Streamed(
@@ -160,7 +160,7 @@ def _fill_candles(reading: _Reading, spool: Spool, blocks: Iterator[Converted]) 
         reading.remarks.append(f"candles that had not closed are left out: {running:,}")
 
 
-def _claim(reading: _Reading, spool: Spool, evidence: str) -> Claim:
+def _claims(reading: _Reading, spool: Spool, evidence: str) -> tuple[Claim, ...]:
     """What the file may claim: as a rule only the rows that it has."""
     file = reading.file
     assert spool.first_us is not None
@@ -171,10 +171,15 @@ def _claim(reading: _Reading, spool: Spool, evidence: str) -> Claim:
         )
         reading.remarks.append(told.remark)
         assert told.claim is not None
-        return told.claim
+        return (told.claim,)
     grid = file.series.grid
     end = from_us(spool.last_us + 1) if grid is None else grid.next(from_us(spool.last_us))
-    return Claim(TimeRange(from_us(spool.first_us), end), Basis.ROWS_ONLY)
+    held = TimeRange(from_us(spool.first_us), end)
+    quiet = grid is not None and reading.mapping.leaves_out_quiet
+    claim = Claim(held, Basis.ROWS_ONLY, QUIET_LEFT_OUT if quiet else "")
+    # That a day's file begins late or ends early is another matter than a quiet candle inside.
+    outside = subtract([file.promise], [held]) if file.promise is not None else []
+    return (claim, *(Claim(each, Basis.ROWS_ONLY, NOT_IN_FILE) for each in outside))
 
 
 def _with_refs(rows: pa.Table | SpooledRows) -> pa.Table | SpooledRows:

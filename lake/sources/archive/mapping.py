@@ -96,6 +96,7 @@ class Mapping:
         rows_at: Where in a JSON object the rows are.
         closed_before_us: Candles that close later had not closed when the file was made.
         claims_promise: Whether an intact file may claim the day or month that it promises.
+        leaves_out_quiet: Whether such files have no candle where nothing traded.
     """
 
     columns: Dictionary[str, str]
@@ -114,6 +115,7 @@ class Mapping:
     rows_at: tuple[str, ...] = ()
     closed_before_us: int | None = None
     claims_promise: bool = False
+    leaves_out_quiet: bool = False
 
     def require_for(self, data_type: DataType) -> None:
         """

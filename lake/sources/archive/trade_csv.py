@@ -5,7 +5,7 @@ What its columns mean, formats know. Ids of the venue are needed, dense or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -153,13 +153,13 @@ def lots(
     series: Series,
     promise: TimeRange,
     spool: Spool,
-    claim: Claim | None,
+    claims: Sequence[Claim],
     rejected: list[Rejected],
 ) -> Iterator[Lot]:
     """The rows of *spool*, a lot for each partition of *promise*, with or without rows.
 
     A bad row goes with the lot of its time, one without or of another time with the first.
-    Without a claim there are only the lots that have something in them.
+    Without claims there are only the lots that have something in them.
     """
     empty = ROW_SPECS[series.data_type].schema.empty_table()
     parts = spool.parts()
@@ -175,10 +175,13 @@ def lots(
         has_rows = following is not None and following[0] == partition
         if following is not None and has_rows:
             rows = following[2]
-        span = None if claim is None else claim.range.intersection(window)
-        if has_rows or bad or span is not None:
-            claims = [replace(claim, range=span)] if claim is not None and span is not None else []
-            yield Lot(window, rows, tuple(claims), tuple(bad))
+        here = tuple(
+            replace(claim, range=span)
+            for claim in claims
+            if (span := claim.range.intersection(window)) is not None
+        )
+        if has_rows or bad or here:
+            yield Lot(window, rows, here, tuple(bad))
         if has_rows:
             following = next(parts, None)
 

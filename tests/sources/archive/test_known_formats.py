@@ -10,7 +10,7 @@ import pyarrow.feather
 import pytest
 from archive_kit import contents_of, csv_of, gzip_of, recognised, zip_of
 
-from lake.domain.coverage import Basis
+from lake.domain.coverage import NOT_IN_FILE, QUIET_LEFT_OUT, Basis
 from lake.domain.identifiers import Venue
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
@@ -187,7 +187,13 @@ def test_a_day_of_lean_is_in_its_name_only(tmp_path: Path) -> None:
 
     assert str(file.series) == "BTCUSD.COINBASE ohlcv 1m"
     assert page.rows["ts"].to_pylist() == [NOON, NOON.replace(minute=1)]
-    assert [claim.basis for claim in page.claims] == [Basis.ROWS_ONLY]
+    two_minutes = TimeRange(NOON, NOON.replace(minute=2))
+    # What the day lacks at its ends is another matter than a quiet minute inside.
+    assert [(claim.range, claim.basis, claim.evidence) for claim in page.claims] == [
+        (two_minutes, Basis.ROWS_ONLY, QUIET_LEFT_OUT),
+        (TimeRange(DAY.start, NOON), Basis.ROWS_ONLY, NOT_IN_FILE),
+        (TimeRange(two_minutes.end, DAY.end), Basis.ROWS_ONLY, NOT_IN_FILE),
+    ]
 
 
 def test_a_time_beyond_the_day_is_rejected(tmp_path: Path) -> None:

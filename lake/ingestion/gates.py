@@ -1,0 +1,68 @@
+"""What all jobs of a run share: requests under way, rows in memory, the wish to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+# Who asks for a stop waits for pages under way, and not for minutes of repeated requests.
+STOP_GRACE_S = 10.0
+
+
+class Room:
+    """What somebody holds of a :class:`RowGate`."""
+
+    def __init__(self, gate: RowGate, rows: int) -> None:
+        self._gate = gate
+        self.rows = rows
+
+    def grow_to(self, rows: int) -> int:
+        """Take what is free of *rows*, without waiting; how many are held then."""
+        self.rows += self._gate.take(max(0, rows - self.rows))
+        return self.rows
+
+
+class RowGate:
+    """Lets work in while the rows it may hold stay under a bound. First come, first served."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._free = capacity
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def hold(self, rows: int) -> AsyncIterator[Room]:
+        """Holds room for *rows* (more than there is counts as all there is)."""
+        share = min(rows, self._capacity)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free >= share)
+            self._free -= share
+        room = Room(self, share)
+        try:
+            yield room
+        finally:
+            async with self._changed:
+                self._free += room.rows
+                self._changed.notify_all()
+
+    def take(self, rows: int) -> int:
+        """Take up to *rows* of what is free now; how many that are."""
+        taken = min(rows, self._free)
+        self._free -= taken
+        return taken
+
+
+@dataclass(slots=True)
+class Gates:
+    """What all jobs of a run share: requests under way, rows in memory, the wish to stop."""
+
+    requests: asyncio.Semaphore
+    rows: RowGate
+    min_free: int
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    stop_grace_s: float = STOP_GRACE_S

@@ -1,0 +1,180 @@
+"""Finds why candles are missing, as other rows of the lake show it, and keeps that.
+
+What a series' own catalog rows say about its gaps (never asked for, failed, not settled ...) is
+read whenever gaps are listed. What only other rows show is looked for here, in SQL
+(``sql/reasons/``), and stored in ``gap_facts``: that the whole venue was down, that a longer
+candle or trades contain what is missing, that nothing was traded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from lake.domain.gaps import Gap, GapReason
+from lake.domain.identifiers import DataType, Series
+from lake.domain.times import to_us
+from lake.sql_files import sql_file, sql_files
+from lake.storage.gaps import find_gaps
+from lake.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from lake.storage.lake import Storage
+
+Fact = tuple[int, int, int, str, str]
+"""Number of the series, start and end in us, reason, evidence."""
+_OF_THE_CATALOG = ("venue_outage", "cut_short")
+_OF_ROWS = ("longer_candles", "trades")
+# Series of so many rows are looked at together: what DuckDB sorts of them fits into its memory.
+BATCH_ROWS = 60_000_000
+# Longer candles, and the trades before and after, may lie so far outside of a hole.
+_MARGIN = timedelta(days=32)
+# What may turn out to be something else; the others are facts already.
+_MAY_CHANGE = frozenset(
+    {
+        GapReason.LOST_BY_SOURCE,
+        GapReason.VENUE_OUTAGE,
+        GapReason.NO_TRADES,
+        GapReason.VENUE_HAS_NONE,
+        GapReason.NOT_FETCHED,
+    }
+)
+_HOLES = (
+    "select series_id, venue, instrument, min(start_ts) as first, max(end_ts) as last "
+    "from checked_holes group by all order by venue, instrument"
+)
+
+
+def explained_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> list[Gap]:
+    """The gaps of *wanted* (None: of all series), by series and time, with their reasons.
+
+    What other rows show is looked for first, where that can change a reason.
+
+    Raises:
+        StorageError: A file is damaged, or the catalog cannot be read or written.
+    """
+    found = find_gaps(storage, wanted)
+    is_open = any(
+        gap.series.data_type is DataType.OHLCV and gap.reason in _MAY_CHANGE for gap in found
+    )
+    return find_gaps(storage, wanted) if is_open and explain_gaps(storage) else found
+
+
+def explain_gaps(storage: Storage, warehouse: Warehouse | None = None) -> bool:
+    """Look for what explains gaps, if the lake has changed since that was done last.
+
+    Args:
+        storage: The lake; nothing happens where it cannot be written.
+        warehouse: DuckDB on the lake, opened with ``checks``; one is opened where none is given.
+
+    Returns:
+        Whether it was looked for.
+
+    Raises:
+        StorageError: A file is damaged, or the catalog cannot be read or written.
+    """
+    if storage.read_only:
+        return False
+    state = _state(storage)
+    if storage.checks.facts_state() == state:
+        return False
+    if not _has_candles(storage):
+        storage.checks.keep_facts([], state)
+        return True
+    if warehouse is None:
+        with Warehouse(storage.root, catalog=storage.snapshot, checks=True) as opened:
+            storage.checks.keep_facts(_facts(storage, opened), state)
+    else:
+        storage.checks.keep_facts(_facts(storage, warehouse), state)
+        warehouse.look_at()
+    return True
+
+
+def _state(storage: Storage) -> str:
+    """Something that differs whenever what facts are found from does."""
+    parts: list[object] = [file.sha256 for file in sql_files("reasons")]
+    for statement in (
+        "select count(*), max(written_at), sum(generation) from partitions",
+        "select count(*), max(confirmed_at), sum(end_ts - start_ts) from coverage",
+        "select count(*), max(noted_at) from notes where kind = 'early_close'",
+        "select count(*), max(series_id) from series",
+    ):
+        parts += storage.database.read(statement)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _has_candles(storage: Storage) -> bool:
+    found = storage.database.read_one(
+        "select 1 from partitions inner join series using (series_id) "
+        "where data_type = 'ohlcv' limit 1"
+    )
+    return found is not None
+
+
+def _facts(storage: Storage, warehouse: Warehouse) -> list[Fact]:
+    warehouse.look_at()
+    holes = warehouse.arrow(_HOLES).to_pylist()
+    if not holes:
+        return []
+    facts: list[Fact] = []
+    for name in _OF_THE_CATALOG:
+        facts += _rows(warehouse.arrow(sql_file("reasons", name).text))
+    for series, since, until in _batches(storage, holes):
+        warehouse.look_at(series, since - _MARGIN, until + _MARGIN)
+        for name in _OF_ROWS:
+            facts += _rows(warehouse.arrow(sql_file("reasons", name).text))
+    return facts
+
+
+def _rows(answer: pa.Table) -> list[Fact]:
+    return [
+        (
+            each["series_id"],
+            to_us(each["start_ts"]),
+            to_us(each["end_ts"]),
+            each["reason"],
+            each["evidence"],
+        )
+        for each in answer.to_pylist()
+    ]
+
+
+def _batches(
+    storage: Storage, holes: list[dict[str, object]]
+) -> Iterator[tuple[list[int], datetime, datetime]]:
+    """Series that other rows may say something about, and the time of their holes."""
+    rows: dict[int, int] = dict(
+        storage.database.read("select series_id, sum(rows) from partitions group by series_id")
+    )
+    companions: dict[tuple[str, str], list[tuple[int, Series]]] = defaultdict(list)
+    for series_id, series in storage.catalog.series_ids():
+        key = (series.venue.name, series.instrument_id.symbol)
+        if series.data_type.value in ("ohlcv", "trades"):
+            companions[key].append((series_id, series))
+    batch: list[int] = []
+    spans: list[datetime] = []
+    size = 0
+    seen: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+    for hole in holes:
+        key = (str(hole["venue"]), str(hole["instrument"]))
+        assert isinstance(hole["first"], datetime)
+        assert isinstance(hole["last"], datetime)
+        seen[key] += [hole["first"], hole["last"]]
+    for key, moments in seen.items():
+        together = companions[key]
+        if len(together) < 2:
+            continue
+        count = sum(rows.get(series_id, 0) for series_id, _ in together)
+        if batch and size + count > BATCH_ROWS:
+            yield batch, min(spans), max(spans)
+            batch, spans, size = [], [], 0
+        batch += [series_id for series_id, _ in together]
+        spans += moments
+        size += count
+    if batch:
+        yield batch, min(spans), max(spans)
