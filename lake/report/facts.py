@@ -1,8 +1,12 @@
-"""Gathers what the report shows: the answers of ``sql/report`` on one lake. Writes nothing."""
+"""Gathers what the report shows: the answers of ``sql/report`` on one lake.
+
+Like `lake gaps` it has the reasons of gaps looked for first; it writes nothing itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,10 +15,12 @@ import polars as pl
 
 from lake.domain.identifiers import DataType, Series
 from lake.domain.times import EPOCH, MICROSECOND
+from lake.quality import explain_gaps
 from lake.report.reasons import Kind, named
 from lake.sql_files import sql_file
 from lake.storage.gaps import find_gaps
 from lake.storage.lake import Storage
+from lake.storage.snapshot import Snapshots
 from lake.store.stats import parquet_stats
 from lake.warehouse import Warehouse
 
@@ -104,7 +110,10 @@ def gather(
     Raises:
         StorageError: A file that has to be read is damaged.
     """
-    with Warehouse(storage.root, catalog=storage.snapshot) as warehouse:
+    explain_gaps(storage)
+    # The lake's own copy of the catalog may be a second old, and so from before.
+    copies = Snapshots(storage.database)
+    with closing(copies), Warehouse(storage.root, catalog=copies.newest) as warehouse:
         asking = _Asking(storage, warehouse, chosen)
         found = asking.found()
         held = asking.frame("series", found=found)

@@ -12,7 +12,7 @@ from lake.report.markup import Html, counted, escaped, percent, prose, shown, si
 from lake.report.reasons import MEANING, Kind
 from lake.report.trend import sparkline
 
-_STATUS = {"passed": "passed", "violated": "found", "failed": "could not run"}
+_STATUS = {"passed": "passed", "violated": "violated", "failed": "could not run"}
 
 
 def head(facts: Facts) -> str:
@@ -123,28 +123,46 @@ def checks(facts: Facts) -> str:
 
 def _check(name: str, runs: list[Row]) -> str:
     last = runs[-1]
-    status = last["status"]
-    passed = status == "passed"
-    level = "passed" if passed else last["severity"] if status == "violated" else "failed"
-    word = _STATUS[status]
-    found = counted(last["violations"], "violation")
     error = f'<p class="error">{escaped(last["error"])}</p>' if last["error"] else ""
     scope = "" if last["scope"] == "{}" else f", over <code>{escaped(last['scope'])}</code>"
-    wanted = (
+    found = (
         f'<div class="violations" data-run="{escaped(last["run_id"])}" '
         f'data-of="{last["violations"]}"></div>'
         if last["violations"]
         else ""
     )
     return (
-        f'<details class="check {level}"><summary><span class="mark">{word}</span>'
+        f'<details class="check {_level(last)}"><summary>'
+        f'<span class="mark">{_STATUS[last["status"]]}</span>'
         f'<span class="name">{escaped(name)}</span>'
-        f'<span class="found">{found if status != "failed" else ""}</span>{sparkline(runs)}'
+        f'<span class="found">{escaped(_found(last))}</span>{sparkline(runs)}'
         f'<span class="when">{shown(last["started_at"])}</span></summary>'
         f"<p>{escaped(last['severity'])}, version {last['version']}, took "
-        f"{last['seconds']:.1f} s, {counted(len(runs), 'run')} shown{scope}.</p>{error}{wanted}"
+        f"{last['seconds']:.1f} s, {counted(len(runs), 'run')} shown{scope}.</p>{error}{found}"
         "</details>"
     )
+
+
+def _level(run: Row) -> str:
+    """How bad it is: the worst that was found, whatever the check's own severity."""
+    if run["status"] != "violated":
+        return str(run["status"])
+    if run["errors"] or not run["warnings"]:
+        return "error" if run["errors"] else str(run["severity"])
+    return "warning"
+
+
+def _found(run: Row) -> str:
+    """How many of each severity, where all of them are kept."""
+    if run["status"] == "failed":
+        return ""
+    told = {"error": run["errors"], "warning": run["warnings"]}
+    said = [counted(count, name) for name, count in told.items() if count]
+    if run["infos"]:
+        said.append(f"{run['infos']:,} for information")
+    if said and sum(told.values()) + run["infos"] == run["violations"]:
+        return ", ".join(said)
+    return counted(run["violations"], "violation")
 
 
 def jobs(facts: Facts) -> str:

@@ -1,10 +1,10 @@
 -- report: check_runs
 -- version: 1
 -- dialect: duckdb
--- reads: catalog.check_runs
+-- reads: catalog.check_runs, catalog.check_results
 -- parameters: $runs (integer): how many runs of each check
 -- returns: the last runs of each check over the same part of the lake as its very last one, oldest
---      first; the checks that found most come first
+--      first; errors, warnings and infos are of what is kept of a run. The worst checks come first
 -- why: a run over one venue says nothing about the trend of the whole lake
 with runs as (
     select
@@ -21,12 +21,35 @@ with runs as (
     )
 ),
 
+kept as (
+    select
+        run_id,
+        count(*) filter (severity = 'error') as errors,
+        count(*) filter (severity = 'warning') as warnings,
+        count(*) filter (severity = 'info') as infos
+    from catalog.check_results
+    group by run_id
+),
+
 numbered as (
     select
         runs.*,
         row_number() over (partition by name order by started_at desc, run_id desc) as age
     from runs
     where scope = last_scope
+),
+
+told as (
+    select
+        numbered.*,
+        coalesce(kept.errors, 0) as errors,
+        coalesce(kept.warnings, 0) as warnings,
+        coalesce(kept.infos, 0) as infos,
+        max(coalesce(kept.errors, 0)) filter (numbered.run_id = last_run) over of_check as last_errors
+    from numbered
+    left join kept on kept.run_id = numbered.run_id
+    where age <= $runs
+    window of_check as (partition by numbered.name)
 )
 
 select
@@ -37,11 +60,18 @@ select
     scope,
     status,
     violations,
-    kept,
+    errors,
+    warnings,
+    infos,
     error,
     run_id = last_run as is_last,
     make_timestamp(started_at) as started_at,
     (finished_at - started_at) / 1000000 as seconds
-from numbered
-where age <= $runs
-order by last_status = 'passed', last_violations desc, name, started_at, run_id;
+from told
+order by
+    list_position(['failed', 'violated', 'passed'], last_status),
+    last_errors desc,
+    last_violations desc,
+    name,
+    started_at,
+    run_id;

@@ -17,7 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from lake.domain.coverage import Basis, Claim
-from lake.domain.identifiers import DataType, InstrumentId, Series
+from lake.domain.identifiers import (
+    DataType,
+    Instrument,
+    InstrumentId,
+    InstrumentKind,
+    Series,
+)
 from lake.domain.jobs import JobState
 from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange, subtract
@@ -64,6 +70,13 @@ def write(
         error: What the job failed with; None: it ended well.
         seed: Of the prices.
     """
+    if storage.catalog.instrument(one.instrument_id) is None:
+        code = one.instrument_id.symbol
+        base = code.removesuffix("USDT")
+        spot = InstrumentKind.SPOT
+        storage.catalog.upsert_instruments(
+            [Instrument(one.venue, code, f"{base}/USDT", code, spot, base, "USDT")]
+        )
     storage.catalog.ensure_series(one, "venue")
     storage.catalog.note_wanted(one, window)
     job = storage.jobs.create(one, window, kind="import")
