@@ -36,7 +36,7 @@ function chartFigure(data, gap) {
   return figure;
 }
 
-/* Colours of a chart are not CSS: they are set again when the page turns dark or light. */
+/* Colours of a chart are not CSS: they are set again when the page turns dark or light, or to paper. */
 function draw(place, chart) {
   const library = LightweightCharts;
   const made = library.createChart(place, {
@@ -82,9 +82,9 @@ function draw(place, chart) {
   paint();
   // Its width is known one frame after the next.
   requestAnimationFrame(() => requestAnimationFrame(() => { if (!gone) made.timeScale().fitContent(); }));
-  const scheme = matchMedia("(prefers-color-scheme: dark)");
-  scheme.addEventListener("change", paint);
-  return { remove() { gone = true; scheme.removeEventListener("change", paint); made.remove(); } };
+  const media = [matchMedia("(prefers-color-scheme: dark)"), matchMedia("print")];
+  media.forEach((each) => each.addEventListener("change", paint));
+  return { remove() { gone = true; media.forEach((each) => each.removeEventListener("change", paint)); made.remove(); } };
 }
 
 /* As many decimals as the prices have, so that a coin of 0.00001234 is not drawn as 0.00. */
