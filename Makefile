@@ -65,8 +65,8 @@ backfill: $(READY) ## Fetch TYPE of VENUE INSTRUMENTS from START (or DAYS back) 
 update: $(READY) ## Bring every series of the lake up to now
 	@$(LAKE) update $(WHERE) $(ARGS)
 
-check: $(READY) ## Compare the lake's files with its catalog, every page read
-	@$(LAKE) doctor --deep $(WHERE) $(ARGS)
+check: $(READY) ## Check the quality of the lake in DATA (ARGS=--deep reads every row)
+	@$(LAKE) check $(WHERE) $(ARGS)
 
 sql: $(READY) ## Ask the lake: make sql SQL="select count(*) from ohlcv_1h"
 	@$(LAKE) sql "$(SQL)" $(WHERE) $(ARGS)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from lake.config import Settings
     from lake.domain.identifiers import Series
-    from lake.ingestion.archive_verify import Verdict
+    from lake.ingestion.archive_verify import Mended, Verdict
     from lake.storage.archive_files import KnownFile
     from lake.storage.lake import Storage
 
-VIOLATIONS = 3
+FAILED, VIOLATIONS, PARTLY = 1, 3, 4
 app = App(name="archive", help="Vendors' archive files: which were taken in, which have changed.")
 
 
@@ -84,7 +84,8 @@ def verify(
     """Compare the files that were taken in with the checksums that their vendor publishes today.
 
     Ends with 3 where a file was published anew. With --fix those are downloaded and taken in
-    again: their ranges become what they hold now, and the old rows stay in `revisions`.
+    again: their ranges become what they hold now, and the old rows stay in `revisions`. Ends
+    with 4 where some of them could not be, with 1 where none could.
 
     For example:
 
@@ -106,7 +107,7 @@ def verify(
     settings = line.settings(place.root())
     with place.open_to_write() if fix else place.open() as storage:
         chosen = set(chosen_series(storage, venue, instrument, timeframe, type_))
-        found, refused = interrupt.run(
+        found, mended = interrupt.run(
             lambda _: _verified(storage, settings, chosen, should_mend=fix)
         )
     differing = [each for each in found if each.standing.value == "changed"]
@@ -116,21 +117,20 @@ def verify(
     empty = "no file has changed" if found else "no file that its vendor publishes was taken in"
     print_rows(rows, as_json=json, empty=empty)
     if not json:
-        what = "taken in again" if fix else "changed"
-        print(f"{counted(len(found), 'file')} compared, {len(differing):,} {what}")
-    for reason in refused:
-        print_error("lake archive verify", reason)
-    if refused:
-        return 1
+        print(f"{counted(len(found), 'file')} compared, {_what_came(differing, mended, fix=fix)}")
+    problems = [each.problem for each in mended if each.problem is not None]
+    for problem in problems:
+        print_error("lake archive verify", problem)
+    if problems:
+        return FAILED if len(problems) == len(mended) else PARTLY
     return VIOLATIONS if differing and not fix else 0
 
 
 async def _verified(
     storage: Storage, settings: Settings, chosen: set[Series], *, should_mend: bool
-) -> tuple[Sequence[Verdict], list[str]]:
-    """How every file stands, and why changed ones could not be taken in again."""
+) -> tuple[Sequence[Verdict], Sequence[Mended]]:
+    """How every file stands, and what came of those that were to be taken in again."""
     from lake.ingestion.archive_verify import Standing, mend, verify
-    from lake.ingestion.import_report import FileState
 
     async with engine(storage, settings) as backfill:
         found = await verify(storage, backfill.archives, wanted=chosen)
@@ -138,10 +138,15 @@ async def _verified(
         if not should_mend or not differing:
             return found, []
         print(f"taking in {counted(len(differing), 'file')} again", file=sys.stderr, flush=True)
-        outcomes = await mend(storage, backfill.archives, differing)
-    return found, [
-        " ".join(each.reason.split()) for each in outcomes if each.state is FileState.REFUSED
-    ]
+        return found, await mend(storage, backfill.archives, differing)
+
+
+def _what_came(differing: Sequence[Verdict], mended: Sequence[Mended], *, fix: bool) -> str:
+    if not fix:
+        return f"{len(differing):,} changed"
+    failed = sum(each.problem is not None for each in mended)
+    told = f"{len(mended) - failed:,} taken in again"
+    return f"{told}, {failed:,} could not be" if failed else told
 
 
 def _row(series: Series, file: KnownFile) -> Row:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lake.cli.arguments import HERE, Place, announce, span_of
+from lake.cli.arguments import DIRECT, HERE, Place, announce, span_of
 from lake.cli.output import Row, print_error, print_rows, print_table, seconds_text
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame
@@ -101,6 +101,7 @@ def import_(
         chosen_type = chosen_type or told.data_type
         chosen_timeframe = chosen_timeframe or told.timeframe
     chosen_unit = None if unit is None else _unit(unit)
+    settings = DIRECT.settings(place.root_or_new())
     with place.open_or_create() as storage:
         report = import_files(
             storage,
@@ -114,6 +115,7 @@ def import_(
             mapping=None if told is None else told.mapping,
             every=sampled_every,
             depth=depth,
+            min_free=settings.min_free,
             on_event=_Watch() if sys.stderr.isatty() else None,
         )
         rows = [_row(storage, each) for each in report.files]

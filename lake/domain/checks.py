@@ -115,6 +115,10 @@ COLUMNS = ("data_type", "venue", "instrument", "timeframe", "start_ts", "end_ts"
 """What every check returns, in any order; ``severity`` may come beside them."""
 
 
+Named = tuple[str | None, str | None, str | None, str | None]
+"""Data type, venue, instrument and timeframe of a series."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckRun:
     """What one run of one check said.
@@ -123,6 +127,8 @@ class CheckRun:
         batch: Shared by all runs of one command.
         scope: What was looked at; empty for the whole lake.
         violations: How many there were; ``found`` may be fewer of them.
+        by_series: Data type, venue, instrument and timeframe to how many violations are of that
+            series, and how many rows they concern.
         error: Why it could not be run.
     """
 
@@ -137,3 +143,4 @@ class CheckRun:
     finished_at: datetime
     error: str | None = None
     counts: Mapping[Severity, int] = field(default_factory=dict)
+    by_series: Mapping[Named, tuple[int, int]] = field(default_factory=dict)

@@ -6,8 +6,10 @@ Pure. It also derives the ids of trades that a source gives without any.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 
 from lake.errors import InvalidRequest
@@ -67,28 +69,54 @@ class TradesVariant:
 
 @dataclass(frozen=True, slots=True)
 class BookVariant:
-    """What an order book series holds, written ``rest/20``: its kind, and levels a side."""
+    """What an order book series holds: its kind, levels a side, and how often it was sampled.
+
+    Written ``rest/20``, or ``rebuilt/20/1s`` where samples stand on a grid.
+    """
 
     kind: BookKind
     depth: int
+    every: timedelta | None = None
 
     def __post_init__(self) -> None:
         if self.depth < 1:
             raise InvalidRequest(f"A book of {self.depth} levels was named. Use 1 or more.")
+        if self.every is not None and self.every <= timedelta(0):
+            raise InvalidRequest("Samples of a book lie apart: name an interval, such as 1s.")
 
     @classmethod
     def from_str(cls, text: str) -> BookVariant:
-        kind, _, depth = text.partition("/")
+        kind, _, rest = text.partition("/")
+        depth, _, every = rest.partition("/")
         try:
-            return cls(BookKind(kind), int(depth))
+            return cls(BookKind(kind), int(depth), _interval(every) if every else None)
         except ValueError as error:
             raise InvalidRequest(
                 f"{text!r} is not a variant of order books. Write KIND/DEPTH: rest, rebuilt or "
-                "feed, then the levels of a side, for example rest/20."
+                "feed, then the levels of a side, for example rest/20, and for samples on a grid "
+                "how often: rebuilt/20/1s."
             ) from error
 
     def __str__(self) -> str:
-        return f"{self.kind.value}/{self.depth}"
+        every = "" if self.every is None else f"/{_interval_text(self.every)}"
+        return f"{self.kind.value}/{self.depth}{every}"
+
+
+_UNITS = {"h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
+_UNITS |= {"ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
+
+
+def _interval(text: str) -> timedelta:
+    found = re.fullmatch(r"([1-9]\d*)(h|m|s|ms|us)", text)
+    if found is None:
+        raise ValueError(text)
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _interval_text(every: timedelta) -> str:
+    """*every* in the longest unit that divides it: one way to write each."""
+    unit = next(unit for unit, length in _UNITS.items() if not every % length)
+    return f"{every // _UNITS[unit]}{unit}"
 
 
 @dataclass(slots=True)

@@ -101,6 +101,7 @@ class Archives:
         self.choice = choice
         self._is_stand_in = is_stand_in and url is None
         self.origin = origin
+        self.min_free = min_free
         self.downloader = Downloader(
             url or DEFAULT_URL, storage.root / DOWNLOADS, min_free=min_free
         )

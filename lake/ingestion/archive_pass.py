@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import DataType, Instrument, Series
@@ -20,6 +21,7 @@ from lake.ingestion.events import Listener, Noticed, PageFetched, Stored
 from lake.ingestion.import_report import Fetched, FileOutcome, FileState
 from lake.ingestion.imports import import_fetched
 from lake.ingestion.planning import slots
+from lake.ingestion.scratch import scratch_folder
 from lake.sources.archive.binance_tree import RemoteFile, days_instead
 from lake.sources.archive.download import Downloaded, Downloader, remove
 from lake.storage.archive_files import ArchiveState, KnownFile
@@ -67,6 +69,7 @@ class ArchivePass:
     problems: list[str] = field(default_factory=list)
     _days_held: list[tuple[RemoteFile, Downloaded]] = field(default_factory=list)
     _known: dict[str, KnownFile] = field(default_factory=dict)
+    _scratch: Path = field(init=False)
 
     async def bring(self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]) -> None:
         """Download and store *files*, in order; *pieces* are what is missing.
@@ -76,6 +79,11 @@ class ArchivePass:
             StorageError: The disk is full, or SQLite failed.
         """
         self._known = await asyncio.to_thread(self.storage.archives.of, self.series)
+        with scratch_folder(self.storage.root) as scratch:
+            self._scratch = scratch
+            await self._bring(files, pieces)
+
+    async def _bring(self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]) -> None:
         waiting = deque(self._expanded(files, pieces))
         under_way: deque[tuple[RemoteFile, asyncio.Task[Downloaded | None]]] = deque()
         try:
@@ -108,7 +116,7 @@ class ArchivePass:
     def _expanded(
         self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]
     ) -> list[RemoteFile]:
-        """*files* without those known not to be there; days stand in for such months."""
+        """*files* without those known to be absent or empty; days stand in for such months."""
         found: list[RemoteFile] = []
         for file in files:
             if self._is_absent(file):
@@ -131,11 +139,16 @@ class ArchivePass:
 
     def _is_absent(self, file: RemoteFile) -> bool:
         known = self._known.get(file.name)
-        if known is None or known.state is not ArchiveState.ABSENT:
+        if known is None or not self._has_nothing(known):
             return False
         is_old = known.checked_at > file.promise.end + _SOON
         lasts = _ABSENT_LASTS if is_old else _ABSENT_LASTS_SOON
         return self.storage.clock() < known.checked_at + lasts
+
+    def _has_nothing(self, known: KnownFile) -> bool:
+        """Whether the vendor has no such file, or an empty one, which answers as little."""
+        is_empty = known.state is ArchiveState.STORED and not known.rows
+        return known.state is ArchiveState.ABSENT or (is_empty and not self.is_again)
 
     async def _absent(self, file: RemoteFile) -> None:
         known = KnownFile(
@@ -173,8 +186,8 @@ class ArchivePass:
         rows = sum(slots(self.series, file.promise) for file, _ in batch)
         commits: list[Stored] = []
         async with self.gates.rows.hold(rows if is_candles else _ALL_ROWS):
-            outcomes = await asyncio.to_thread(
-                self._take_in, [found for _, found in batch], commits
+            outcomes = await asyncio.get_running_loop().run_in_executor(
+                self.gates.taking_in, self._take_in, [found for _, found in batch], commits
             )
         for commit in commits:
             self.emit(commit)
@@ -203,8 +216,10 @@ class ArchivePass:
             series=self.series,
             instrument=self.instrument,
             lease=self.lease,
+            scratch=self._scratch,
             origin=self.origin,
             is_again=self.is_again,
+            min_free=self.gates.min_free,
             on_event=lambda event: commits.append(event) if isinstance(event, Stored) else None,
         )
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import Instrument, Series
 from lake.domain.jobs import JobState
-from lake.errors import InvalidRequest, LakeError
-from lake.ingestion.import_report import Fetched, FileOutcome
+from lake.errors import InvalidRequest, LakeError, SourceError
+from lake.ingestion.import_report import Fetched, FileOutcome, FileState
 from lake.ingestion.imports import import_fetched
+from lake.ingestion.scratch import scratch_folder
 from lake.sources.archive.binance_tree import is_offered, path_of
 from lake.sources.archive.download import remove
 from lake.storage.archive_files import ArchiveState, KnownFile
@@ -70,56 +71,97 @@ async def verify(
         SourceError: The vendor could not be asked.
     """
     known = await asyncio.to_thread(storage.archives.all)
-    room = asyncio.Semaphore(_AT_ONCE)
+    asked = enumerate(_publishable(storage, known, wanted))
+    verdicts: dict[int, Verdict] = {}
 
-    async def one(series: Series, instrument: Instrument, file: KnownFile) -> Verdict:
-        async with room:
-            path = path_of(series, instrument.native_id, file.name)
-            digest = await archives.downloader.checksum(path)
-        standing = Standing.SAME if digest == file.sha256 else Standing.CHANGED
-        verdict = Verdict(
-            series, instrument, file, Standing.UNPROVEN if digest is None else standing
-        )
-        on_done(verdict)
-        return verdict
+    async def ask() -> None:
+        for place, each in asked:
+            digest = await archives.downloader.checksum(each.path)
+            standing = Standing.SAME if digest == each.file.sha256 else Standing.CHANGED
+            verdicts[place] = replace(
+                each, standing=Standing.UNPROVEN if digest is None else standing
+            )
+            on_done(verdicts[place])
 
-    asked = []
+    # However many files there are, so many are asked for; they are handed out as they are found.
+    asking = [asyncio.create_task(ask()) for _ in range(_AT_ONCE)]
+    try:
+        await asyncio.gather(*asking)
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    return [verdicts[place] for place in sorted(verdicts)]
+
+
+def _publishable(
+    storage: Storage,
+    known: Sequence[tuple[Series, KnownFile]],
+    wanted: Collection[Series] | None,
+) -> Iterator[Verdict]:
+    """Those of the *known* files that can be compared, not compared yet."""
+    instruments: dict[Series, Instrument | None] = {}
     for series, file in known:
         if file.state is not ArchiveState.STORED or not file.promises or not is_offered(series):
             continue
-        instrument = storage.catalog.instrument(series.instrument_id)
-        if instrument is None or (wanted is not None and series not in wanted):
+        if wanted is not None and series not in wanted:
+            continue
+        if series not in instruments:
+            instruments[series] = storage.catalog.instrument(series.instrument_id)
+        if (instrument := instruments[series]) is None:
             continue
         try:
             path_of(series, instrument.native_id, file.name)
         except InvalidRequest:
             # Renamed by whoever brought it: nobody knows where it is published.
             continue
-        asked.append(one(series, instrument, file))
-    return list(await asyncio.gather(*asked))
+        yield Verdict(series, instrument, file, Standing.UNPROVEN)
 
 
-async def mend(
-    storage: Storage, archives: Archives, changed: Sequence[Verdict]
-) -> list[FileOutcome]:
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What came of a changed file.
+
+    Attributes:
+        problem: Why it was not taken in again; None where it was.
+    """
+
+    verdict: Verdict
+    problem: str | None = None
+
+
+async def mend(storage: Storage, archives: Archives, changed: Sequence[Verdict]) -> list[Mended]:
     """Take the *changed* files in again: their ranges become what they hold now.
 
-    Rows that differ or went are kept in ``revisions``.
+    Rows that differ or went are kept in ``revisions``. A file that cannot be had or used is told
+    of, and the rows that are held of it stay.
 
     Raises:
-        SourceError: A file could not be had.
+        SourceError: The vendor cannot be reached.
         StorageError: The lake cannot be written.
     """
-    outcomes: list[FileOutcome] = []
-    for each in changed:
+    return [Mended(each, await _problem(storage, archives, each)) for each in changed]
+
+
+async def _problem(storage: Storage, archives: Archives, each: Verdict) -> str | None:
+    """Why *each* could not be taken in again; None where it was."""
+    try:
         found = await archives.downloader.fetch(each.path)
-        if found is None:
-            continue
-        outcomes += await asyncio.to_thread(
-            _take_in, storage, archives, each, {found.path: Fetched(found.url, found.etag)}
+    except SourceError as error:
+        if error.retryable:
+            raise
+        return str(error)
+    if found is None:
+        return (
+            f"{archives.downloader.url(each.path)} is not there any more, though it was just now. "
+            "The rows held of it stay as they are; run the same command again to compare it anew."
         )
-        remove(found)
-    return outcomes
+    outcomes = await asyncio.to_thread(
+        _take_in, storage, archives, each, {found.path: Fetched(found.url, found.etag)}
+    )
+    remove(found)
+    refused = [each.reason for each in outcomes if each.state is FileState.REFUSED]
+    return " ".join(refused[0].split()) if refused else None
 
 
 def _take_in(
@@ -129,15 +171,18 @@ def _take_in(
     job = storage.jobs.create(each.series, each.file.window, kind="import")
     lease = storage.jobs.claim(job.job_id, f"{socket.gethostname()}:{os.getpid()}", ttl_s=_LEASE_S)
     try:
-        outcomes = import_fetched(
-            storage,
-            fetched,
-            series=each.series,
-            instrument=each.instrument,
-            lease=lease,
-            origin=archives.origin,
-            on_event=lambda event: None,
-        )
+        with scratch_folder(storage.root) as scratch:
+            outcomes = import_fetched(
+                storage,
+                fetched,
+                series=each.series,
+                instrument=each.instrument,
+                lease=lease,
+                scratch=scratch,
+                origin=archives.origin,
+                min_free=archives.min_free,
+                on_event=lambda event: None,
+            )
     except LakeError as error:
         storage.jobs.finish(lease, JobState.FAILED, str(error))
         raise

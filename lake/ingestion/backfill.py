@@ -132,7 +132,8 @@ class Backfill:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the venue connections."""
+        """Closes the venue connections, after what is being stored."""
+        await asyncio.to_thread(self._gates.taking_in.shutdown)
         await self.archives.close()
         await self.venues.close()
 

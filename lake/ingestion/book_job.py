@@ -9,7 +9,6 @@ is said of the moments between them. Held in such a range are exactly the times 
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from lake.domain.rows import Page
 from lake.domain.times import MICROSECOND
 from lake.errors import LeaseLost, ReadOnlyLake, StorageError
 from lake.ingestion.events import Listener, Stored
+from lake.ingestion.room import require_room
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,7 +139,7 @@ class BookJob:
             partition = Partition.of(self.series, taken[0].ts)
             inside = [each for each in taken if each.ts in partition.range]
             try:
-                _require_room(storage, self.series, min_free)
+                require_room(storage, self.series, min_free=min_free)
                 await self._store(storage, source, partition, inside, emit, progress)
             except StorageError as error:
                 self._attempts += 1
@@ -195,12 +195,3 @@ class BookJob:
                 # A run over midnight: the day before has its own part already, or never will.
                 if where == partition:
                     yield Claim(window, Basis.ROWS_ONLY, self.evidence)
-
-
-def _require_room(storage: Storage, series: Series, min_free: int) -> None:
-    free = shutil.disk_usage(storage.root).free
-    if free < min_free:
-        raise StorageError(
-            f"Storing {series}: only {free / 2**30:.1f} GiB are free at {storage.root}, less than "
-            f"min_free ({min_free / 2**30:.1f} GiB). What was stored stays; make room first."
-        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 # Who asks for a stop waits for pages under way, and not for minutes of repeated requests.
 STOP_GRACE_S = 10.0
+# Reading a file takes a core and a bit; more threads than cores only wait for one another.
+_FILES_AT_ONCE = min(4, os.cpu_count() or 1)
 
 
 class Room:
@@ -59,10 +63,18 @@ class RowGate:
 
 @dataclass(slots=True)
 class Gates:
-    """What all jobs of a run share: requests under way, rows in memory, the wish to stop."""
+    """What all jobs of a run share: requests under way, rows in memory, the wish to stop.
+
+    Attributes:
+        taking_in: Where files of archives are read and stored. Few threads, and always the same
+            ones: allocators keep some freed memory for each thread that ever worked.
+    """
 
     requests: asyncio.Semaphore
     rows: RowGate
     min_free: int
+    taking_in: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_FILES_AT_ONCE, "lake-import")
+    )
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     stop_grace_s: float = STOP_GRACE_S

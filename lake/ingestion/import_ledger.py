@@ -32,6 +32,9 @@ class Ledger:
         known = self._known(file)
         if known is None or known.window is None or known.sha256 != sha256_of(file.path):
             return None
+        if not known.rows:
+            # An empty file claims nothing, so there is nothing that could be lost meanwhile.
+            return known
         covered = [row.range for row in self._covered(file)]
         return None if subtract([known.window], covered) else known
 

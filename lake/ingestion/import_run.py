@@ -26,8 +26,11 @@ from lake.ingestion.import_ledger import Ledger
 from lake.ingestion.import_paths import Found
 from lake.ingestion.import_pieces import cut, holds, newest
 from lake.ingestion.import_report import FileOutcome, FileState, ImportEvent, ImportReport
+from lake.ingestion.room import MIN_FREE, require_room
 from lake.sources.archive import (
+    FORMATS,
     ArchiveFile,
+    ArchiveFormat,
     Hints,
     Lot,
     NotRecognised,
@@ -74,6 +77,10 @@ class ImportRun:
     origin: str = "venue"
     is_again: bool = False
     """Files that were taken in before are read again."""
+    min_free: int = MIN_FREE
+    """Bytes that stay free on the disk."""
+    formats: Sequence[ArchiveFormat] = FORMATS
+    """The readers that files are shown to, in this order."""
     lease: Lease | None = None
     """Of the job that wanted the files; None: each series gets a job of its own."""
     outcomes: dict[Path, list[FileOutcome]] = field(default_factory=dict)
@@ -104,7 +111,7 @@ class ImportRun:
 
     def _recognised(self, each: Found) -> Sequence[ArchiveFile]:
         try:
-            return recognise(each.path, self.hints)
+            return recognise(each.path, self.hints, self.formats)
         except NotRecognised as error:
             if each.is_named:
                 self._done(FileOutcome(each.path, FileState.REFUSED, str(error)))
@@ -227,6 +234,9 @@ class ImportRun:
         self._stored(file, found, state, notes)
 
     def _opened(self, file: ArchiveFile) -> Streamed | None:
+        # What memory should not hold of it goes to the scratch folder, and is no smaller.
+        size = file.path.stat().st_size
+        require_room(self.storage, file.series, min_free=self.min_free, size=size)
         try:
             return file.stream(now=self.now, scratch=self.scratch)
         except (SourceError, InvalidRequest) as error:
@@ -259,6 +269,7 @@ class ImportRun:
         job = self.job = self.job or self._start(partition.series, pieces, files, *windows)
         if self.storage.jobs.renew(job.lease, ttl_s=_LEASE_S).cancel_requested:
             raise _Cancelled
+        require_room(self.storage, partition.series, min_free=self.min_free)
         lots = [piece.lot for piece in pieces]
         done = sum(file.path in self.outcomes for file in files) + len(pieces)
         rows = lots[0].rows if len(lots) == 1 else newest([_table(lot) for lot in lots])

@@ -24,8 +24,9 @@ from lake.ingestion.import_report import (
     ImportReport,
 )
 from lake.ingestion.import_run import ImportRun
+from lake.ingestion.room import MIN_FREE
 from lake.ingestion.scratch import scratch_folder
-from lake.sources.archive import Hints
+from lake.sources.archive import FORMATS, ArchiveFormat, Hints
 from lake.sources.archive.mapping import Mapping, Unit
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def import_files(
     mapping: Mapping | None = None,
     every: timedelta | None = None,
     depth: int | None = None,
+    min_free: int = MIN_FREE,
+    formats: Sequence[ArchiveFormat] = FORMATS,
     on_event: Callable[[ImportEvent], None] | None = None,
     now: datetime | None = None,
 ) -> ImportReport:
@@ -74,12 +77,15 @@ def import_files(
         mapping: What the columns of files mean that are of no known format.
         every: How often a book that is rebuilt from changes is sampled; a second by default.
         depth: Levels a side of such a book, 20 by default.
+        min_free: Bytes that stay free on the disk.
+        formats: The readers that files are shown to, in this order.
         on_event: Told of every file when it is done, and of every partition stored.
         now: The present (naive UTC); the clock's by default.
 
     Raises:
         InvalidRequest: There is no such path, or no archive in the folders.
-        StorageError: The lake cannot be written. What was stored stays; the same call goes on.
+        StorageError: The lake cannot be written, or the disk is nearly full. What was stored
+            stays; the same call goes on.
     """
     found = find(paths)
     hints = Hints(venue, instrument, data_type, timeframe, timezone, unit, mapping, every, depth)
@@ -92,6 +98,8 @@ def import_files(
             present,
             scratch,
             Ledger(storage, {}, present),
+            min_free=min_free,
+            formats=formats,
         )
         return run.all(found)
 
@@ -103,28 +111,33 @@ def import_fetched(
     series: Series,
     instrument: Instrument,
     lease: Lease,
+    scratch: Path,
     origin: str,
     is_again: bool = False,
+    min_free: int = MIN_FREE,
     on_event: Callable[[ImportEvent], None],
 ) -> Sequence[FileOutcome]:
     """Store files of *series* that were downloaded, for the job of *lease*.
 
+    *scratch* is a folder of whoever does one after another of such calls
+    (:func:`lake.ingestion.scratch.scratch_folder`).
+
     Raises:
         LeaseLost: Another worker has the job now.
-        StorageError: The lake cannot be written.
+        StorageError: The lake cannot be written, or the disk is nearly full.
     """
     hints = Hints(series.venue, instrument.symbol, series.data_type, series.timeframe)
-    with scratch_folder(storage.root) as scratch:
-        present = datetime.now(UTC).replace(tzinfo=None)
-        run = ImportRun(
-            storage,
-            hints,
-            on_event,
-            present,
-            scratch,
-            Ledger(storage, fetched, present),
-            origin=origin,
-            lease=lease,
-            is_again=is_again,
-        )
-        return run.all([Found(path, is_named=True) for path in fetched]).files
+    present = datetime.now(UTC).replace(tzinfo=None)
+    run = ImportRun(
+        storage,
+        hints,
+        on_event,
+        present,
+        scratch,
+        Ledger(storage, fetched, present),
+        origin=origin,
+        lease=lease,
+        is_again=is_again,
+        min_free=min_free,
+    )
+    return run.all([Found(path, is_named=True) for path in fetched]).files

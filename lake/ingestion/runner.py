@@ -8,7 +8,6 @@ for again.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import aclosing
@@ -20,11 +19,12 @@ from lake.domain.jobs import Job, JobState, Lease
 from lake.domain.partitions import Partition, split
 from lake.domain.ranges import TimeRange, subtract, union
 from lake.domain.rows import Page
-from lake.errors import LakeError, LeaseLost, StorageError
+from lake.errors import LakeError, LeaseLost
 from lake.ingestion.brought import BringFirst
 from lake.ingestion.events import JobEnded, JobStarted, Listener, PageFetched, Stored
 from lake.ingestion.gates import Gates, Room
 from lake.ingestion.planning import slots
+from lake.ingestion.room import require_room
 
 if TYPE_CHECKING:
     from lake.sources.ccxt_source import CcxtSource
@@ -265,7 +265,7 @@ class JobRunner:
 
         from lake.storage.lake import PartitionCommit
 
-        self._require_free_space()
+        require_room(self._storage, self._series, min_free=self._gates.min_free)
         self._slots_done += sum(slots(self._series, page.window) for page in pages)
         change = PartitionCommit(
             partition=partition,
@@ -286,15 +286,6 @@ class JobRunner:
             )
         )
         return result.rows_total
-
-    def _require_free_space(self) -> None:
-        free = shutil.disk_usage(self._storage.root).free
-        if free < self._gates.min_free:
-            raise StorageError(
-                f"Storing {self._series}: only {free / 2**30:.1f} GiB are free at "
-                f"{self._storage.root}, less than min_free ({self._gates.min_free / 2**30:.1f} "
-                "GiB). What was stored stays; make room and run the same command again."
-            )
 
     def _must_stop(self) -> bool:
         return self._cancelled or self._failure is not None or self._gates.stop.is_set()

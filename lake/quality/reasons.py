@@ -32,6 +32,8 @@ _OF_THE_CATALOG = ("venue_outage", "cut_short")
 _OF_ROWS = ("longer_candles", "trades")
 # Series of so many rows are looked at together: what DuckDB sorts of them fits into its memory.
 BATCH_ROWS = 60_000_000
+# What DuckDB may take; what it needs more goes to the disk.
+MEMORY = "1500MiB"
 # Longer candles, and the trades before and after, may lie so far outside of a hole.
 _MARGIN = timedelta(days=32)
 # What may turn out to be something else; the others are facts already.
@@ -117,6 +119,7 @@ def _has_candles(storage: Storage) -> bool:
 
 
 def _facts(storage: Storage, warehouse: Warehouse) -> list[Fact]:
+    warehouse.connection.execute(f"set memory_limit = '{MEMORY}'")
     warehouse.look_at()
     holes = warehouse.arrow(_HOLES).to_pylist()
     if not holes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from lake.domain.checks import (
     COLUMNS,
     Check,
     CheckRun,
+    Named,
     Reach,
     RunStatus,
     Severity,
@@ -22,7 +23,7 @@ from lake.domain.checks import (
 from lake.domain.identifiers import Series
 from lake.domain.times import iso
 from lake.errors import InvalidRequest, LakeError
-from lake.quality.reasons import BATCH_ROWS, explain_gaps
+from lake.quality.reasons import BATCH_ROWS, MEMORY, explain_gaps
 from lake.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 # Violations that are kept of one run. All are counted.
 KEPT = 20_000
-# What DuckDB may take; what it needs more goes to the disk.
-_MEMORY = "1500MiB"
 
 Told = Callable[[Check, int, int], None]
 """Called before each batch: the check, which batch (from 1), of how many."""
@@ -117,7 +116,7 @@ def run_checks(
                 told=told,
                 warehouse=opened,
             )
-    warehouse.connection.execute(f"set memory_limit = '{_MEMORY}'")
+    warehouse.connection.execute(f"set memory_limit = '{MEMORY}'")
     # The gaps that checks see have their reasons.
     explain_gaps(storage, warehouse)
     batch = uuid.uuid4().hex[:12]
@@ -129,18 +128,19 @@ def run_checks(
             continue
         started_at = storage.clock()
         values = {each.name: given[each.name] for each in check.parameters if each.name in given}
-        found, counts, error = _run(warehouse, check, mine, scope, {**values, "now": now}, told)
+        tally = _run(warehouse, check, mine, scope, {**values, "now": now}, told)
         runs.append(
             CheckRun(
                 batch=batch,
                 check=check,
                 parameters=values,
                 scope=scope.described(),
-                status=_status(counts, error),
-                violations=counts.total(),
-                found=tuple(found),
-                counts=dict(counts),
-                error=error,
+                status=tally.status,
+                violations=tally.counts.total(),
+                found=tuple(tally.found),
+                counts=dict(tally.counts),
+                by_series=dict(tally.by_series),
+                error=tally.error,
                 started_at=started_at,
                 finished_at=storage.clock(),
             )
@@ -150,6 +150,31 @@ def run_checks(
     return runs
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What a check has found so far; of many violations the first are kept."""
+
+    found: list[Violation] = field(default_factory=list)
+    counts: Counter[Severity] = field(default_factory=Counter)
+    by_series: dict[Named, tuple[int, int]] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def status(self) -> RunStatus:
+        if self.error is not None:
+            return RunStatus.FAILED
+        is_well = self.counts.total() == self.counts[Severity.INFO]
+        return RunStatus.PASSED if is_well else RunStatus.VIOLATED
+
+    def add(self, each: Violation) -> None:
+        self.counts[each.severity] += 1
+        named = (each.data_type, each.venue, each.instrument, each.timeframe)
+        violations, rows = self.by_series.get(named, (0, 0))
+        self.by_series[named] = (violations + 1, rows + (each.rows or 0))
+        if len(self.found) < KEPT:
+            self.found.append(each)
+
+
 def _run(
     warehouse: Warehouse,
     check: Check,
@@ -157,29 +182,20 @@ def _run(
     scope: Scope,
     variables: Mapping[str, Any],
     told: Told,
-) -> tuple[list[Violation], Counter[Severity], str | None]:
-    """What *check* finds: those that are kept, how many of each severity, and why it failed."""
-    found: list[Violation] = []
-    counts: Counter[Severity] = Counter()
+) -> _Tally:
+    """What *check* finds."""
+    tally = _Tally()
     batches = list(_batches(check, members, is_all=scope.series is None))
     for number, batch in enumerate(batches, start=1):
         told(check, number, len(batches))
         try:
             warehouse.look_at(batch, scope.since, scope.until, **variables)
-            answer = warehouse.arrow(check.text)
-            for each in _violations(check, answer):
-                counts[each.severity] += 1
-                if len(found) < KEPT:
-                    found.append(each)
+            for each in _violations(check, warehouse.arrow(check.text)):
+                tally.add(each)
         except LakeError as error:
-            return found, counts, " ".join(str(error).split())
-    return found, counts, None
-
-
-def _status(counts: Counter[Severity], error: str | None) -> RunStatus:
-    if error is not None:
-        return RunStatus.FAILED
-    return RunStatus.VIOLATED if counts.total() > counts[Severity.INFO] else RunStatus.PASSED
+            tally.error = " ".join(str(error).split())
+            break
+    return tally
 
 
 def _members(storage: Storage, scope: Scope) -> list[_Member]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import parse_moment
-from lake.research import fetching, listing, reading
+from lake.research import checking, fetching, listing, reading
 from lake.research.names import Chosen, Words, choose
 from lake.research.wholeness import OnGap
 from lake.storage.files import find_lake, place_of_lake
@@ -330,6 +330,26 @@ class Lake:
             time.
         """
         return listing.gaps(self._storage, instruments, timeframe, data_type, venue)
+
+    def check(
+        self,
+        *names: str,
+        deep: bool = False,
+        start: Moment = None,
+        end: Moment = None,
+        **values: Any,
+    ) -> pl.DataFrame:
+        """What quality checks find: those that the catalog answers, all (*deep*), or *names*.
+
+        The checks are in ``docs/checks.md``; *values* are for their parameters, by name, and
+        *start* and *end* (half-open) say which rows.
+
+        Returns:
+            ``check, severity, data_type, venue, instrument, timeframe, start_ts, end_ts, rows,
+            detail``; no rows where all is well.
+        """
+        window = self._window(values.pop("start", None), values.pop("end", None))
+        return checking.check(self._storage, names, window, values, deep=deep)
 
     def instruments(
         self,

@@ -91,16 +91,19 @@ def validate_candles(
         return Checked(OHLCV.schema.empty_table())
     table = table.combine_chunks()
     ts = times_us(table["ts"])
-    following = _next_us(ts, grid)
+    opens = _open_us(ts, grid)
+    following = _following_us(opens, grid)
     closes = times_us(table["close_time"]) if "close_time" in table.column_names else None
     closed_us = to_us(closed_before)
-    running = (following > closed_us) & (ts <= _next_us(np.array([closed_us]), grid)[0])
-    unclosed = _called_open(table) & (ts > 0) & _is_open(ts, grid) & (following <= closed_us)
-    running |= unclosed
-    if not running.any() and _is_flawless(table, ts, following, closes, grid, window, closed_us):
+    running = (following > closed_us) & (ts <= _next_us(closed_us, grid))
+    unclosed = _called_open(table)
+    if unclosed.any():
+        unclosed &= (ts > 0) & (opens == ts) & (following <= closed_us)
+        running |= unclosed
+    if not running.any() and _is_flawless(table, ts, opens, following, closes, window, closed_us):
         everything = np.arange(len(ts))
         return Checked(_rows(table, ts, everything), notes=_notes(ts, following, closes))
-    reasons = _reasons(table, ts, following, closes, grid, window, closed_us)
+    reasons = _reasons(table, ts, opens, following, closes, grid, window, closed_us)
     wrong = np.zeros(len(ts), dtype=bool)
     for _, mask in reasons:
         wrong |= mask
@@ -139,9 +142,9 @@ def _called_open(table: pa.Table) -> _Array:
 def _is_flawless(
     table: pa.Table,
     ts: _Array,
+    opens: _Array,
     following: _Array,
     closes: _Array | None,
-    grid: Grid,
     window: TimeRange | None,
     closed_us: int,
 ) -> bool:
@@ -149,7 +152,7 @@ def _is_flawless(
 
     Comparisons are written so that NaN, and null which becomes NaN, fail them.
     """
-    if not (ts[1:] > ts[:-1]).all() or not _is_open(ts, grid).all():
+    if not (ts[1:] > ts[:-1]).all() or not (opens == ts).all():
         return False
     if window is not None and (ts[0] < to_us(window.start) or ts[-1] >= to_us(window.end)):
         return False
@@ -168,21 +171,27 @@ def _is_flawless(
     return closes is None or bool(((closes >= ts) & (closes <= following)).all())
 
 
-def _next_us(ts: _Array, grid: Grid) -> _Array:
-    """Open time of the candle after the one that contains each moment."""
+def _open_us(ts: _Array, grid: Grid) -> _Array:
+    """Open time of the candle that contains each moment."""
     step = grid.timeframe.step_us
     if step is not None:
-        return np.asarray(ts - (ts - grid.anchor_us) % step + step)
-    months = ts.astype("datetime64[us]").astype("datetime64[M]") + 1
+        return np.asarray(ts - (ts - grid.anchor_us) % step)
+    months = ts.astype("datetime64[us]").astype("datetime64[M]")
     return np.asarray(months.astype("datetime64[us]").astype(np.int64))
 
 
-def _is_open(ts: _Array, grid: Grid) -> _Array:
+def _following_us(opens: _Array, grid: Grid) -> _Array:
+    """Open time of the candle after each of those that open at *opens*."""
     step = grid.timeframe.step_us
     if step is not None:
-        return np.asarray((ts - grid.anchor_us) % step == 0)
-    months = ts.astype("datetime64[us]").astype("datetime64[M]")
-    return np.asarray(months.astype("datetime64[us]").astype(np.int64) == ts)
+        return np.asarray(opens + step)
+    months = opens.astype("datetime64[us]").astype("datetime64[M]") + 1
+    return np.asarray(months.astype("datetime64[us]").astype(np.int64))
+
+
+def _next_us(moment: int, grid: Grid) -> int:
+    """Open time of the candle after the one that contains *moment*."""
+    return int(_following_us(_open_us(np.array([moment]), grid), grid)[0])
 
 
 def _floats(table: pa.Table, name: str) -> _Array:
@@ -195,6 +204,7 @@ def _floats(table: pa.Table, name: str) -> _Array:
 def _reasons(
     table: pa.Table,
     ts: _Array,
+    opens: _Array,
     following: _Array,
     closes: _Array | None,
     grid: Grid,
@@ -207,7 +217,7 @@ def _reasons(
     timed = ts != NO_TIME
     found: list[tuple[str, _Array]] = [("no readable time", ~timed)]
     found.append(("opens in the future", timed & (following > closed_us)))
-    found.append((f"off the {grid.timeframe} grid", timed & ~_is_open(ts, grid)))
+    found.append((f"off the {grid.timeframe} grid", timed & (opens != ts)))
     if window is not None:
         outside = (ts < to_us(window.start)) | (ts >= to_us(window.end))
         found.append((f"outside {window}", timed & outside))
@@ -275,7 +285,9 @@ def _notes(ts: _Array, following: _Array, closes: _Array | None) -> tuple[Note, 
     if closes is None:
         return ()
     # Times in whole seconds end a second before the next candle opens.
-    tick = SECOND_US if (closes % SECOND_US == 0).all() else _CLOSE_TICK_US
+    # The first one tells nearly always, and is looked at first.
+    are_seconds = all((part % SECOND_US == 0).all() for part in (closes[:1], closes))
+    tick = SECOND_US if are_seconds else _CLOSE_TICK_US
     early = (closes != NO_TIME) & (closes + tick < following)
     return tuple(
         Note(from_us(int(ts[row])), "early_close", f"closed at {iso(from_us(int(closes[row])))}")
@@ -290,7 +302,7 @@ def _rows(table: pa.Table, ts: _Array, keep: _Array) -> pa.Table:
     for field in OHLCV.schema:
         if field.name == "ts":
             times = ts if everything else ts[keep]
-            columns.append(pa.array(times.view("datetime64[us]")))
+            columns.append(pa.array(times).view(field.type))
         elif field.name not in table.column_names:
             columns.append(pa.nulls(len(keep), field.type))
         else:

@@ -62,7 +62,13 @@ class ArchiveFiles:
 
     def known(self, series: Series, name: str) -> KnownFile | None:
         """What is known of the file called *name*; None where it was never met."""
-        return self.of(series).get(name)
+        with self._database.reading() as transaction:
+            series_id = find_series_id(transaction, series)
+            row = transaction.row(
+                f"select {_COLUMNS} from archive_files where series_id = ? and name = ?",
+                (series_id, name),
+            )
+        return None if row is None else _known(row)
 
     def of(self, series: Series) -> dict[str, KnownFile]:
         """All files of *series* by name."""

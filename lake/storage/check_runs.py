@@ -19,8 +19,8 @@ _RUN_COLUMNS = (
 _RESULT_COLUMNS = (
     "severity, data_type, venue, instrument, timeframe, start_ts, end_ts, rows, detail"
 )
-# Runs of one check that are kept: more than a trend needs.
-KEPT_RUNS = 400
+# Of how many runs of a check each table keeps its rows: a trend needs many, and details few.
+_KEPT = {"check_counts": 1, "check_results": 10, "check_runs": 400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +112,19 @@ class CheckRuns:
                         "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         row,
                     )
+                for named, (violations, rows) in run.by_series.items():
+                    transaction.run(
+                        "insert into check_counts values (?, ?, ?, ?, ?, ?, ?)",
+                        (run_id, *named, violations, rows),
+                    )
             for name in {run.check.name for run in runs}:
-                transaction.run(
-                    "delete from check_runs where name = ? and run_id not in ("
-                    "select run_id from check_runs where name = ? "
-                    "order by started_at desc limit ?)",
-                    (name, name, KEPT_RUNS),
-                )
+                for table, count in _KEPT.items():
+                    transaction.run(
+                        f"delete from {table} where run_id in ("
+                        "select run_id from check_runs where name = ? "
+                        "order by started_at desc, rowid desc limit -1 offset ?)",
+                        (name, count),
+                    )
 
     def texts(self) -> dict[str, tuple[int, str]]:
         """Of every check that was ever run the newest version and its digest, by name."""

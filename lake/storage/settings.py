@@ -11,6 +11,7 @@ import io
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lake.domain.identifiers import DataType
@@ -20,7 +21,10 @@ _LEVEL = 3
 # Five times the work of level 3 for 6 to 10 % fewer bytes: for what is written for good, and
 # for files so small that nobody notices.
 _STRONG_LEVEL = 8
-_STRONG_TYPES = {DataType.OHLCV, DataType.FUNDING_RATES}
+# Candles come by the million, and few of their columns gain by that. On months of real minutes
+# these levels give files of 0.8 % fewer to 1.3 % more bytes for half the work.
+_CANDLE_PRICES, _CANDLE_AMOUNTS = 4, 5
+_CANDLE_VOLUMES = ("volume", "taker_buy_volume")
 _SMALL_ROWS = 16_384
 # Books repeat their levels: 12 % smaller than level 3, and there are few rows to write.
 _BOOK_LEVEL = 6
@@ -48,7 +52,7 @@ def writer_options(
     is_small = is_all and first.num_rows <= _SMALL_ROWS
     return {
         "compression": "zstd",
-        "compression_level": _level(spec, is_small=is_small, is_finished=is_finished),
+        "compression_level": _levels(spec, first, is_small=is_small, is_finished=is_finished),
         "use_dictionary": dictionary or False,
         "column_encoding": plain,
         "max_rows_per_page": _PAGE_ROWS,
@@ -58,12 +62,24 @@ def writer_options(
     }
 
 
-def _level(spec: RowSpec, *, is_small: bool, is_finished: bool) -> int:
+def _levels(
+    spec: RowSpec, rows: pa.Table, *, is_small: bool, is_finished: bool
+) -> int | dict[str, int]:
     if spec.data_type is DataType.ORDERBOOK:
         return _BOOK_LEVEL
-    if is_small or (is_finished and spec.data_type in _STRONG_TYPES):
+    if is_small or (is_finished and spec.data_type is DataType.FUNDING_RATES):
         return _STRONG_LEVEL
+    if is_finished and spec.data_type is DataType.OHLCV:
+        levels = dict.fromkeys(spec.schema.names, _CANDLE_PRICES)
+        levels |= dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), _CANDLE_AMOUNTS)
+        return levels | {name: _volume_level(rows[name]) for name in _CANDLE_VOLUMES}
     return _LEVEL
+
+
+def _volume_level(volumes: pa.ChunkedArray) -> int:
+    """Whole numbers, as some futures are counted in, gain a tenth by the strong level."""
+    is_whole = pc.all(pc.equal(volumes, pc.floor(volumes))).as_py()
+    return _STRONG_LEVEL if is_whole else _CANDLE_AMOUNTS
 
 
 def dictionary_columns(spec: RowSpec) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lake.domain.gaps import Gap, GapReason
@@ -38,6 +38,7 @@ class DataQualityMetrics:
         rejected_records: Rows of the range that were refused and lie in quarantine.
         data_gaps: Every run of missing rows with its reason, also those not expected.
         first_ts: The first row held in the range; None where there is none, like ``last_ts``.
+        freshness: How long ago the newest row ended; None where there is none.
     """
 
     series: Series
@@ -52,6 +53,7 @@ class DataQualityMetrics:
     data_gaps: tuple[Gap, ...]
     first_ts: datetime | None
     last_ts: datetime | None
+    freshness: timedelta | None
 
 
 def measure(
@@ -96,6 +98,7 @@ def measure(
         data_gaps=gaps,
         first_ts=first,
         last_ts=last,
+        freshness=None if until is None else storage.clock() - until,
     )
 
 

@@ -106,6 +106,10 @@ MEANINGS: dict[str, str] = {
     "first_ts": "ts of the first row held",
     "last_ts": "ts of the last row held",
     "gap_count": "in how many runs they are missing",
+    "expected_count": "rows held and rows missing",
+    "rejected_count": "rows that were refused and lie in quarantine",
+    "duplicate_count": "rows too many, as the newest check found; null where none was run",
+    "age": "how long ago the newest row ended",
     "files": "how many Parquet files",
     "completeness_ratio": "rows held of rows expected; null where nobody can say",
 }

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 import pyarrow as pa
 
-from lake.domain.timeframe import TimeFrame
-from lake.errors import InvalidRequest, LakeError, NoLake, SeriesNotFound, StorageError
+from lake.errors import InvalidRequest, NoLake
 from lake.warehouse import connection as opening
+from lake.warehouse.failures import BROKEN, may_pass, translated
 from lake.warehouse.frames import frame_of, table_of
 from lake.warehouse.moments import bound
 from lake.warehouse.statements import require_locked, require_own
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 
-# DuckDB reads a file's footer through one descriptor and its pages through another. Where the
-# file was replaced in between it fails with one of these, or with its bare base class
-# ("don't know what type", "TProtocolException"); a file that is really damaged keeps failing.
-_MAY_PASS = (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException)
-# After one of these DuckDB answers nothing any more and has to be opened anew.
-_BROKEN = (duckdb.InternalException, duckdb.FatalException)
 # Without any sign of a commit a failure is believed after this many tries...
 _TRIES = 3
 # ... and with commits going on all the time, after this many.
@@ -53,22 +47,6 @@ _MANY_FILES = 5_000
 _VIEW = re.compile(
     r"\b(?:(?:ohlcv|trades|orderbook|funding_rates)_all|ohlcv_\d+(?:s|m|h|d|w|mo))\b", re.IGNORECASE
 )
-_OURS = re.compile(r"lake: (.*?)(?:\n\nLINE|\Z)", re.S)
-_OUTSIDE = re.compile(r'Cannot access (?:file|directory) (".*?") - file system operations')
-_WAY_OUT = {
-    opening.Access.OWN: "",
-    opening.Access.SHARED: (
-        "This process has the lake open, and closing one of its files a second time would lose "
-        "commits, so SQL reads only the lake's rows and the schema catalog. Read other files with "
-        "polars and hand the frames in by name."
-    ),
-    opening.Access.LOCKED: "Locked SQL reads only the lake's rows and the schema catalog.",
-}
-# DuckDB calls it invalid input where a file is cut short, which is no fault of the SQL.
-_OUR_FILE = re.compile(r"/parquet/\S*/data\.parquet'")
-_NO_VIEW = re.compile(r"Table with name ohlcv_(\w+) does not exist")
-
-
 LOCKED_TIMEOUT_S = 60.0
 """How long the SQL of strangers runs at most, where nobody says otherwise."""
 LOCKED_ANSWER_BYTES = 1 << 30
@@ -184,8 +162,8 @@ class Warehouse:
                     "allow it more time: --timeout SECONDS."
                 ) from error
             except duckdb.Error as error:
-                if not _may_pass(error) or not self._again(attempt, error, moved):
-                    raise _translated(error, self._opened.holdings, self._access) from error
+                if not may_pass(error) or not self._again(attempt, error, moved):
+                    raise translated(error, self._opened.holdings, self._access) from error
         raise AssertionError("unreachable")
 
     def look_at(
@@ -273,7 +251,7 @@ class Warehouse:
 
         *moved*: something was committed between the try before and this one.
         """
-        if isinstance(error, _BROKEN):
+        if isinstance(error, BROKEN):
             self._opened.close()
             self._opened = self._open()
             for name, value in self._variables.items():
@@ -356,13 +334,6 @@ def _stamp(catalog: Path) -> tuple[tuple[int, int, int] | None, ...]:
     return tuple(stamps)
 
 
-def _may_pass(error: duckdb.Error) -> bool:
-    """Whether *error* is what a file replaced under a query looks like."""
-    if _OURS.search(str(error)):
-        return False
-    return type(error) is duckdb.Error or isinstance(error, (*_MAY_PASS, *_BROKEN))
-
-
 def _live_catalog(root: Path) -> Path:
     catalog = root / opening.CATALOG
     if not catalog.is_file():
@@ -392,30 +363,3 @@ def _access(trust: Trust, *, shares_process: bool) -> opening.Access:
     if trust is Trust.LOCKED:
         return opening.Access.LOCKED
     return opening.Access.SHARED if shares_process else opening.Access.OWN
-
-
-def _translated(
-    error: duckdb.Error, holdings: opening.Holdings, access: opening.Access
-) -> LakeError:
-    text = str(error)
-    if isinstance(error, duckdb.PermissionException) and (out := _OUTSIDE.search(text)):
-        return InvalidRequest(f"{out[1]} cannot be opened here. {_WAY_OUT[access]}")
-    if ours := _OURS.search(text):
-        return SeriesNotFound(ours[1][0].upper() + ours[1][1:])
-    if view := _NO_VIEW.search(text):
-        held = holdings.timeframes
-        name = view[1]
-        what = f"No {name} candles are held" if name in _names() else f"{name} is no timeframe"
-        return SeriesNotFound(
-            f"{what}: there is no view ohlcv_{name}. Held are: {', '.join(held) or 'none'}."
-        )
-    is_ours = isinstance(error, duckdb.InvalidInputException) and _OUR_FILE.search(text)
-    if type(error) is duckdb.Error or is_ours or isinstance(error, (duckdb.IOException, *_BROKEN)):
-        return StorageError(
-            f"The lake's files cannot be read: {text}. `lake doctor` tells what is wrong with them."
-        )
-    return InvalidRequest(text)
-
-
-def _names() -> set[str]:
-    return {each.value for each in TimeFrame}

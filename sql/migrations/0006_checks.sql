@@ -46,6 +46,20 @@ create table check_results (
     primary key (run_id, position)
 ) strict, without rowid;
 
+-- What the newest run of each check said of each series, all violations counted.
+create table check_counts (
+    run_id text not null references check_runs (run_id) on delete cascade,
+    data_type text,
+    venue text,
+    instrument text,
+    timeframe text,
+    violations integer not null,
+    -- How many rows are concerned.
+    rows integer not null
+) strict;
+
+create index check_counts_run on check_counts (run_id);
+
 -- Why rows are missing, as other rows show it: a longer candle, trades, the venue's silence.
 create table gap_facts (
     series_id integer not null references series (series_id),

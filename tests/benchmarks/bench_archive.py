@@ -179,23 +179,26 @@ def lake(*words: str, expected: int = 0) -> dict[str, float]:
     """One command in a process of its own: its time and its peak of memory."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lake", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "LAKE_MIN_FREE": "0"},
-    )
-    peak = 0
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            [line] = [each for each in status.splitlines() if each.startswith("VmHWM")] or ["0 0"]
-            peak = max(peak, int(line.split()[1]))
-        except OSError:
-            break
-        time.sleep(0.05)
-    out, _ = process.communicate()
+    # Not a pipe: a list of all files is longer than what a pipe holds while nobody reads it.
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lake", *words],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "LAKE_MIN_FREE": "0"},
+        )
+        peak = 0
+        while process.poll() is None:
+            try:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                [line] = [each for each in status.splitlines() if "VmHWM" in each] or ["0 0"]
+                peak = max(peak, int(line.split()[1]))
+            except OSError:
+                break
+            time.sleep(0.05)
+        process.wait()
+        output.seek(0)
+        out = output.read()
     assert process.returncode == expected, out
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

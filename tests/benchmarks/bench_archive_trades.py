@@ -27,6 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.benchmarks.peak import peak_mb
+
 NAME = "BTCUSDT-aggTrades-2024-03"
 START_MS = 1_709_251_200_000
 DAY_MS = 86_400_000
@@ -152,8 +154,7 @@ def measure(work: Callable[[Path, Path], int], archive: Path, target: Path) -> d
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    peak = after.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"rows": rows, "wall_s": wall, "cpu_s": cpu, "peak_mb": peak / 2**20}
+    return {"rows": rows, "wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb()}
 
 
 def in_a_process(what: str, archive: Path, target: Path) -> float:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import time
 from datetime import datetime, timedelta
@@ -23,7 +24,9 @@ from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import SourceTag
 from lake.domain.timeframe import TimeFrame
+from lake.sql_files import sql_file
 from lake.storage.lake import PartitionCommit, Storage
+from lake.warehouse import Warehouse
 from tests.benchmarks.bench_sql import candles
 from tests.benchmarks.market import FOLDER
 
@@ -73,13 +76,41 @@ def store(storage: Storage, one: Series, rows: pa.Table, keep: np.ndarray) -> No
     storage.jobs.finish(lease, JobState.COMPLETED)
 
 
-def timed(what: str, rounds: int, ask) -> None:
-    taken = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        ask()
-        taken.append(time.perf_counter() - start)
-    print(f"{what}: median {statistics.median(taken):.3f} s, least {min(taken):.3f} s")
+def told(root: Path) -> list[tuple[int, int, int]]:
+    """The gaps as the rows have them, in the truth's own terms."""
+    with Warehouse(root, checks=True) as warehouse:
+        rows = warehouse.query(
+            "select instrument, gap_start, gap_end from gaps where reason = 'venue_has_none'"
+        ).rows()
+    return sorted(
+        (int(name[4:6]), (start - SPAN.start) // MINUTE, (end - SPAN.start) // MINUTE)
+        for name, start, end in rows
+    )
+
+
+def measure(root: Path, rounds: int) -> None:
+    truth = sorted(tuple(each) for each in np.load(root / TRUTH).tolist())
+    print(f"{len(truth):,} gaps; equal to the truth: {told(root) == truth}")
+    checks = {name: sql_file("checks", name).text for name in ("candle_gaps", "gap_runs")}
+    ways = {
+        "bare scan": "select max(epoch_us(ts)) from checked_ohlcv",
+        "lag()": (
+            "select count(*) from (select ts - lag(ts) over (partition by instrument order by ts) "
+            "as step from checked_ohlcv) where step > interval 1 minute"
+        ),
+        **checks,
+    }
+    with Warehouse(root, checks=True) as warehouse:
+        warehouse.connection.execute("set memory_limit = '1500MiB'")
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, text in ways.items():
+                start = time.perf_counter()
+                warehouse.arrow(text)
+                taken[name].append(time.perf_counter() - start)
+    for name, seconds in taken.items():
+        print(f"{name}: median {statistics.median(seconds):.3f} s, least {min(seconds):.3f} s")
+    print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 def main() -> None:
@@ -90,6 +121,7 @@ def main() -> None:
     root = FOLDER / f"gaps-{given.instruments}"
     if not root.exists():
         make_lake(root, given.instruments)
+    measure(root, given.rounds)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -288,7 +289,7 @@ def tell_gaps(root: Path, path: Path) -> None:
     moments = pq.read_table(path, partitioning=None)["ts"].cast(pa.int64()).to_pylist()
     runs = [
         [before + 60_000_000, after]
-        for before, after in zip(moments, moments[1:], strict=False)
+        for before, after in pairwise(moments)
         if after > before + 60_000_000
     ]
     missing = sum((after - before) // 60_000_000 for before, after in runs)

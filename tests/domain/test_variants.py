@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 
 import pytest
 
@@ -36,13 +37,31 @@ def test_variants_of_books_read_back_as_they_are_written(kind: BookKind) -> None
     assert BookVariant.from_str(str(variant)) == variant
 
 
+@pytest.mark.parametrize(
+    ("every", "text"),
+    [
+        (timedelta(seconds=1), "rebuilt/20/1s"),
+        (timedelta(milliseconds=100), "rebuilt/20/100ms"),
+        (timedelta(seconds=90), "rebuilt/20/90s"),
+        (timedelta(days=1), "rebuilt/20/24h"),
+    ],
+)
+def test_how_often_a_book_was_sampled_belongs_to_its_series(every: timedelta, text: str) -> None:
+    variant = BookVariant(BookKind.REBUILT, 20, every)
+
+    assert str(variant) == text
+    assert BookVariant.from_str(text) == variant
+
+
 @pytest.mark.parametrize("text", ["", "single", "single/", "ticks/venue", "single/venue/x"])
 def test_text_that_names_no_variant_of_trades_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="aggregate/venue"):
         TradesVariant.from_str(text)
 
 
-@pytest.mark.parametrize("text", ["rest", "rest/0", "rest/many", "live/20"])
+@pytest.mark.parametrize(
+    "text", ["rest", "rest/0", "rest/many", "live/20", "rebuilt/20/0s", "rebuilt/20/1x"]
+)
 def test_text_that_names_no_variant_of_books_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest):
         BookVariant.from_str(text)

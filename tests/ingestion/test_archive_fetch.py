@@ -26,7 +26,7 @@ from lake.errors import InvalidRequest
 from lake.ingestion import Backfill, Report, Request
 from lake.simulator.market import generate
 from lake.sources.archive.binance_tree import Choice
-from lake.storage.archive_files import ArchiveState
+from lake.storage.archive_files import ArchiveState, KnownFile
 from lake.storage.doctor import examine
 from lake.storage.gaps import find_gaps
 from lake.storage.lake import Storage
@@ -153,6 +153,27 @@ def test_a_month_that_is_not_there_comes_by_days_and_then_from_the_venue(
     # Thirty days of January in one commit, and the day that no file has from the venue.
     [january] = [info for info in copy.catalog.partitions(BITCOIN) if info.partition.month == 1]
     assert january.generation == 2
+
+
+def test_a_file_that_was_empty_is_not_downloaded_again_and_again(
+    market: Path, copy: Storage
+) -> None:
+    """It answers as little as one that is not there, and is asked for as seldom."""
+    copy.catalog.ensure_series(BITCOIN, "base-url")
+    empty = KnownFile(
+        name=JANUARY,
+        state=ArchiveState.STORED,
+        checked_at=copy.clock(),
+        window=TimeRange(datetime(2024, 1, 1), datetime(2024, 2, 1)),
+        promises=True,
+    )
+    copy.archives.record(BITCOIN, empty)
+    with box(market) as exchange:
+        run(copy, exchange.url)
+        asked = [each["path"] for each in exchange.requests("archive")]
+
+    assert not [path for path in asked if JANUARY in path]
+    markets.assert_equal(market, copy, BITCOIN)
 
 
 @pytest.mark.parametrize("harm", ["corrupted", "missing"])

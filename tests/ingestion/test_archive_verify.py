@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from archive_kit import NOW, lines, zip_of
 
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
+from lake.ingestion import Backfill
+from lake.ingestion.archive_verify import Mended, Standing, mend, verify
 from lake.ingestion.imports import import_files
 from lake.simulator.market import generate
 from lake.storage.lake import Storage
@@ -91,6 +94,54 @@ def test_a_revised_file_is_noticed_and_replaces_its_range(market: Path, tmp_path
         row["volume"] for row in truth if row["ts"] in changed
     )
     assert files == {MONTH: 44640, "BTCUSDT-1m-2024-01-01.zip": 1440, DAY: 1440}
+
+
+def test_only_files_that_were_taken_in_again_are_counted_as_such(
+    market: Path, tmp_path: Path
+) -> None:
+    """One of two revised files cannot be had whole: the other goes in, and both are told of."""
+    root = tmp_path / "lake"
+    with BoxThread(market, clock_start="2024-01-20", clock_rate=0, limits=False) as box:
+        span = ("--start", "2023-12-01", "--end", "2024-01-03")
+        lake(box.url, root, "backfill", "binance", "BTC/USDT", *span, "--source", "archive")
+        box.control("archive", revised=[MONTH, DAY], corrupted=[MONTH])
+        mended = lake(box.url, root, "archive", "verify", "--fix")
+        after = lake(box.url, root, "archive", "verify", "--changed")
+
+    assert mended.returncode == 4
+    assert "3 files compared, 1 taken in again, 1 could not be" in mended.stdout
+    assert f"{MONTH} differs from its .CHECKSUM, twice" in mended.stderr
+    assert (after.returncode, after.stdout.splitlines()[-1]) == (3, "3 files compared, 1 changed")
+
+
+def test_a_file_that_vanished_after_it_was_compared_is_told_of(
+    market: Path, tmp_path: Path
+) -> None:
+    """Its checksum differed a moment ago; nothing of the lake changes, and that is said."""
+
+    async def compare_and_mend(storage: Storage, box: BoxThread) -> list[Mended]:
+        async with Backfill(
+            storage, base_url=box.url, archive_url=f"{box.url}/archive", min_free=0
+        ) as backfill:
+            found = await verify(storage, backfill.archives)
+            box.control("archive", revised=[MONTH, DAY], missing=[DAY])
+            changed = [each for each in found if each.standing is Standing.CHANGED]
+            return await mend(storage, backfill.archives, changed)
+
+    root = tmp_path / "lake"
+    with BoxThread(market, clock_start="2024-01-20", clock_rate=0, limits=False) as box:
+        span = ("--start", "2023-12-01", "--end", "2024-01-03")
+        lake(box.url, root, "backfill", "binance", "BTC/USDT", *span, "--source", "archive")
+        box.control("archive", revised=[MONTH, DAY])
+        with Storage.open(root) as storage:
+            mended = asyncio.run(compare_and_mend(storage, box))
+            rows = markets.rows_of(storage, BITCOIN)
+
+    told = {each.verdict.file.name: each.problem for each in mended}
+    assert told[MONTH] is None
+    assert told[DAY] is not None
+    assert f"{DAY} is not there any more" in told[DAY]
+    assert rows.num_rows == (END - START) // timedelta(minutes=1)
 
 
 def test_rows_that_a_revised_file_lacks_go(market: Path, tmp_path: Path) -> None:

@@ -123,6 +123,42 @@ def test_another_depth_does_not_join_the_series(storage: Storage, tmp_path: Path
     assert rows["bid_prices"].to_pylist() == [[1.9]]
 
 
+def test_another_interval_does_not_join_the_series(storage: Storage, tmp_path: Path) -> None:
+    """Samples a second and a minute apart in one series would be neither."""
+    times = (100, 600, 1_400, 2_500, 130_000, 140_000)
+    path = archive(tmp_path, *(message(at, n) for n, at in enumerate(times, 1)))
+    bring(storage, path)
+
+    [outcome] = bring(storage, path, every=timedelta(minutes=1)).files
+
+    assert outcome.state is FileState.REFUSED
+    assert "rebuilt/20/1s" in outcome.reason
+
+
+def test_a_file_of_another_day_is_refused(storage: Storage, tmp_path: Path) -> None:
+    """The name promises a day; a file that was renamed holds another one."""
+    lines = [message(at, n) for n, at in enumerate((100, 600, 1_400, 2_500), 1)]
+    name = "2024-12-02_XRPUSDT_ob500.data"
+    path = zip_of(tmp_path / f"{name}.zip", "\n".join(lines) + "\n", member=name)
+
+    assert "outside the time that the file's name says" in refusal(storage, path)
+
+
+def test_a_file_named_for_another_symbol_is_refused(storage: Storage, tmp_path: Path) -> None:
+    path = archive(tmp_path, message(100, 1), message(600, 2), symbol="BTCUSDT")
+
+    assert "is named BTCUSDT, and holds XRPUSDT" in refusal(storage, path)
+
+
+def test_an_unpacked_archive_is_read(storage: Storage, tmp_path: Path) -> None:
+    """It begins as an error message in JSON would."""
+    lines = [message(at, n) for n, at in enumerate((100, 600, 1_400, 2_500), 1)]
+    path = tmp_path / "2024-12-01_XRPUSDT_ob500.data"
+    path.write_text("\n".join(lines) + "\n")
+
+    assert bring(storage, path).rows_added == 2
+
+
 def test_what_is_no_archive_is_refused(storage: Storage, tmp_path: Path) -> None:
     good = [message(100, 1), message(600, 2), message(1_400, 3)]
     page = tmp_path / "a" / "2024-12-01_XRPUSDT_ob500.data.zip"

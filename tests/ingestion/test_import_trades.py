@@ -16,9 +16,10 @@ from lake.domain.identifiers import DataType, InstrumentId, Series
 from lake.domain.partitions import Partition
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
+from lake.errors import StorageError
 from lake.ingestion.imports import FileState, ImportReport, import_files
 from lake.simulator.market import generate
-from lake.sources.archive.spool import Spool
+from lake.sources.archive.binance_trades import BinanceTrades
 from lake.storage.lake import Storage
 
 DAY = datetime(2024, 3, 1)
@@ -112,6 +113,28 @@ def test_nothing_of_a_damaged_file_is_stored(storage: Storage, tmp_path: Path) -
     assert storage.catalog.partitions(TRADES) == []
 
 
+def test_an_empty_file_is_remembered(storage: Storage, tmp_path: Path) -> None:
+    """It claims nothing, so nothing that it gave can be missing again: it is not read twice."""
+    path = zip_of(tmp_path / "BTCUSDT-aggTrades-2024-03-01.zip", "")
+
+    first, again = bring(storage, path), bring(storage, path)
+
+    assert [(each.state, each.rows) for each in first.files] == [(FileState.UNCHANGED, 0)]
+    assert again.files[0].reason == "taken in before"
+    assert storage.catalog.coverage(TRADES) == []
+
+
+def test_nothing_is_written_where_the_disk_would_be_full(storage: Storage, tmp_path: Path) -> None:
+    """What must stay free is looked at before a file is read, not only where it is downloaded."""
+    path = day(tmp_path, aggregates(DAY, [1, 2]))
+
+    with pytest.raises(StorageError, match="to stay free \\(min_free\\)"):
+        import_files(storage, [path], now=NOW, min_free=1 << 60)
+
+    assert storage.catalog.partitions(TRADES) == []
+    assert bring(storage, path).rows_added == 2
+
+
 def test_bad_lines_are_in_quarantine(storage: Storage, tmp_path: Path) -> None:
     bad = aggregate(3, DAY, price="0")
 
@@ -122,12 +145,9 @@ def test_bad_lines_are_in_quarantine(storage: Storage, tmp_path: Path) -> None:
     assert kept.raw + "\n" == bad
 
 
-def test_microseconds_meet_the_milliseconds_of_the_api(
-    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_microseconds_meet_the_milliseconds_of_the_api(storage: Storage, tmp_path: Path) -> None:
     """One trade has one row, though its time differs, and the file is spooled table by table."""
-    monkeypatch.setitem(Spool.__init__.__kwdefaults__, "memory_rows", 100)
-    monkeypatch.setattr("lake.sources.archive.spool._TABLE_ROWS", 7)
+    little_memory = BinanceTrades(memory_rows=100, table_rows=7)
     new_day = datetime(2025, 3, 1)
     step = timedelta(microseconds=333)
     coarse = aggregates(new_day, range(1, 60_001), every=step)
@@ -139,7 +159,8 @@ def test_microseconds_meet_the_milliseconds_of_the_api(
     folder = tmp_path / "api"
     bring(storage, day(folder, coarse, date="2025-03-01").rename(tmp_path / "x.zip"))
 
-    report = bring(storage, day(tmp_path, fine, date="2025-03-01"))
+    path = day(tmp_path, fine, date="2025-03-01")
+    report = import_files(storage, [path], formats=[little_memory], now=NOW)
 
     assert report.exit_code == 0
     rows = storage.read_partition(Partition.of(TRADES, new_day))

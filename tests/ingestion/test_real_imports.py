@@ -360,3 +360,58 @@ def test_a_candle_file_of_no_known_format_says_how_to_map_it(storage: Storage) -
 
     assert outcome.state is FileState.REFUSED
     assert "--map" in outcome.reason
+
+
+# Tardis
+
+
+def test_tardis_trades_of_inverse_contracts_are_in_the_base_asset(storage: Storage) -> None:
+    """Ten trades of BitMEX: ids are text, an amount is a number of dollars."""
+    [outcome] = bring(storage, "nautilus/tardis/bitmex_trades_XBTUSD.csv")
+
+    assert (outcome.state, outcome.rows, outcome.rejected) == (FileState.STORED, 10, 0)
+    rows = held(storage, series("BTCUSD-PERP-BTC.BITMEX", DataType.TRADES)).to_pylist()
+    [first] = [row for row in rows if row["trade_ref"] == "ccc3c1fa-212c-e8b0-1706-9b9c4f3d5ecf"]
+    assert first["ts"] == datetime(2020, 3, 1, 0, 0, 3, 145_000)
+    assert first["quantity"] == 2152 / 8531.5
+    assert first["side"] == "sell"
+
+
+@pytest.mark.parametrize("levels", [5, 25])
+def test_tardis_snapshots_are_equal_in_every_column(storage: Storage, levels: int) -> None:
+    name = f"nautilus/tardis/binance-futures_book_snapshot_{levels}_BTCUSDT.csv"
+
+    [outcome] = bring(storage, name)
+
+    assert (outcome.state, outcome.rows, outcome.rejected) == (FileState.STORED, 10, 0)
+    books = series("BTCUSDT-PERP.BINANCEUSDM", DataType.ORDERBOOK)
+    assert held(storage, books).equals(readers.tardis_books(levels).rows)
+    info = storage.catalog.series_info(books)
+    assert info is not None
+    assert info.variant == f"rebuilt/{levels}"
+
+
+def test_a_snapshot_without_changes_makes_no_book(storage: Storage) -> None:
+    """The recorded piece is fifteen asks of one snapshot: nothing proves that it is all."""
+    name = "nautilus/tardis/deribit_incremental_book_L2_BTC-PERPETUAL.csv"
+
+    [outcome] = bring(storage, name)
+
+    assert outcome.state is FileState.REFUSED
+    assert "no snapshot with changes after it" in outcome.reason
+
+
+# Binance's T_DEPTH
+
+
+def test_pieces_of_a_depth_file_make_no_book(storage: Storage) -> None:
+    """The recorded piece of the snapshot has a hundred bids and no asks: it was cut."""
+    snaps, updates = bring(storage, "nautilus/binance")
+
+    assert snaps.state is FileState.SKIPPED
+    assert "both are read together" in snaps.reason
+    assert updates.state is FileState.REFUSED
+    assert "btcusdt-depth-snap.csv has a snapshot without asks" in updates.reason
+    books = series("BTCUSDT-PERP.BINANCEUSDM", DataType.ORDERBOOK)
+    assert not storage.catalog.partitions(books)
+    assert not storage.catalog.coverage(books)

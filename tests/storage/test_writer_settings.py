@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,38 @@ def test_a_month_that_is_complete_is_compressed_better(tmp_path: Path) -> None:
         assert pq.read_table(path, partitioning=None).equals(
             pq.read_table(growing.parquet / Partition.of(MINUTES, START).path, partitioning=None)
         )
+
+
+@pytest.mark.parametrize(("unit", "level"), [(1, 8), (1000, 5)])
+def test_volumes_in_whole_numbers_are_worth_more_work(
+    storage: Storage, unit: int, level: int
+) -> None:
+    """As futures' are; others gain nothing beyond level 5, and every column costs time."""
+    lots = np.round(np.random.default_rng(5).exponential(3_000, 40_000))
+    rows = minutes(40_000).set_column(5, OHLCV.schema.field("volume"), pa.array(lots / unit))
+    month = Partition.of(MINUTES, START).range
+
+    written(storage, rows, Claim(month, Basis.ANSWER))
+
+    path = storage.parquet / Partition.of(MINUTES, START).path
+    volume = pq.read_metadata(path).row_group(0).column(5).total_compressed_size
+    assert volume == compressed(rows.select(["volume"]), level)
+    assert volume != compressed(rows.select(["volume"]), 13 - level)
+
+
+def compressed(column: pa.Table, level: int) -> int:
+    """The bytes of one column, packed at a level of zstd."""
+    sink = io.BytesIO()
+    pq.write_table(
+        column,
+        sink,
+        compression="zstd",
+        compression_level=level,
+        use_dictionary=False,
+        max_rows_per_page=1 << 20,
+        write_page_checksum=True,
+    )
+    return int(pq.read_metadata(sink).row_group(0).column(0).total_compressed_size)
 
 
 def test_a_column_of_a_month_is_one_page(storage: Storage) -> None:

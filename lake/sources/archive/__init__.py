@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lake.errors import SourceError
 from lake.sources.archive.binance_candles import BinanceCandles
+from lake.sources.archive.binance_depth import BinanceDepth
 from lake.sources.archive.binance_funding import BinanceFunding
 from lake.sources.archive.binance_trades import BinanceTrades
 from lake.sources.archive.bybit_books import BybitBooks
@@ -22,9 +23,12 @@ from lake.sources.archive.format import (
 )
 from lake.sources.archive.freqtrade_files import FreqtradeFiles
 from lake.sources.archive.funding_histories import FundingHistories
+from lake.sources.archive.gate_files import GateFiles
 from lake.sources.archive.kraken_bulk import KrakenBulk
 from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
+from lake.sources.archive.recordings import CryptofeedRecordings, HftbacktestRecordings
+from lake.sources.archive.tardis_files import TardisFiles
 from lake.sources.archive.venue_trades import VenueTrades
 
 __all__ = [
@@ -44,11 +48,17 @@ __all__ = [
 FORMATS: tuple[ArchiveFormat, ...] = (
     # A mapping that the user gives is meant.
     MappedFiles(),
+    # Their headers say more than any name.
+    TardisFiles(),
+    HftbacktestRecordings(),
+    CryptofeedRecordings(),
     # KuCoin calls its files as Binance does; other columns tell them apart.
     VenueTrades(),
+    GateFiles(),
     BinanceCandles(),
     BinanceTrades(),
     BinanceFunding(),
+    BinanceDepth(),
     KrakenBulk(),
     FreqtradeFiles(),
     LeanFiles(),
@@ -59,8 +69,10 @@ FORMATS: tuple[ArchiveFormat, ...] = (
 SUFFIXES = tuple(sorted({suffix for reader in FORMATS for suffix in reader.suffixes}))
 
 
-def recognise(path: Path, hints: Hints) -> Sequence[ArchiveFile]:
-    """The series that the file at *path* holds, at least one.
+def recognise(
+    path: Path, hints: Hints, formats: Sequence[ArchiveFormat] = FORMATS
+) -> Sequence[ArchiveFile]:
+    """The series that the file at *path* holds, at least one, by the first that knows it.
 
     Raises:
         NotRecognised: No reader knows it.
@@ -69,7 +81,7 @@ def recognise(path: Path, hints: Hints) -> Sequence[ArchiveFile]:
     """
     if not path.is_file():
         raise SourceError(f"{path} is not a file.", retryable=False)
-    for reader in FORMATS:
+    for reader in formats:
         if (found := reader.recognise(path, hints)) is not None:
             return found
     raise NotRecognised(

@@ -31,7 +31,7 @@ from lake.sources.archive.binance_venue import venue_of
 from lake.sources.archive.claims import promised_claim
 from lake.sources.archive.container import open_container, refused
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints, Streamed
-from lake.sources.archive.spool import Spool
+from lake.sources.archive.spool import MEMORY_ROWS, TABLE_ROWS, Spool
 from lake.sources.archive.trade_csv import Tally, TradeCsv, lots, spooled
 
 _F64, _I64, _BOOL = pa.float64(), pa.int64(), pa.bool_()
@@ -92,7 +92,12 @@ _WORTH_TOLERANCE = 1e-4
 
 
 class BinanceTrades:
-    """The reader. It keeps nothing between files."""
+    """The reader. It keeps nothing between files.
+
+    Args:
+        memory_rows: Trades of a file that are kept in memory; of more all go to the disk.
+        table_rows: Of those, how many are handed on at a time.
+    """
 
     name = "Binance trade archives"
     tag = VENDOR
@@ -100,6 +105,9 @@ class BinanceTrades:
     data_types = (DataType.TRADES,)
     venues = VENUES
     suffixes = (".zip", ".csv", ".csv.gz")
+
+    def __init__(self, *, memory_rows: int = MEMORY_ROWS, table_rows: int = TABLE_ROWS) -> None:
+        self._bounds = {"memory_rows": memory_rows, "table_rows": table_rows}
 
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
         found = named_rows(path, tuple(_KINDS))
@@ -135,7 +143,7 @@ class BinanceTrades:
                 csv = TradeCsv(
                     container, layout.columns, file.promise, now, _MOST_BYTES, converting.convert
                 )
-                spool, tally = spooled(csv, file.series, scratch)
+                spool, tally = spooled(csv, file.series, scratch, **self._bounds)
                 converting.require_fit(file)
             evidence = container.evidence
         told = promised_claim(file.promise, spool.last_us, now, evidence, what="trades")

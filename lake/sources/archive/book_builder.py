@@ -24,7 +24,9 @@ class Continuity(Enum):
     PREVIOUS = "previous"
     """A change names the id of the one before (``pu`` of USD-M, ``prevSeqId`` of OKX)."""
     UNPROVED = "unproved"
-    """There are no ids: a missing change cannot be noticed."""
+    """There are no ids: a missing change cannot be noticed, but what the source itself tells."""
+    WHOLE = "whole"
+    """Every message is a whole book: none depends on another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class BookEvent:
         last_id: The id that the book has after it.
         first_id: The first id that it spans.
         previous_id: The id that the book must have before it.
+        fault: What the source tells of messages missing before it; empty where it tells nothing.
+        received_us: When it was recorded, where that is known.
     """
 
     ts_us: int
@@ -45,6 +49,8 @@ class BookEvent:
     last_id: int | None = None
     first_id: int | None = None
     previous_id: int | None = None
+    fault: str = ""
+    received_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class Sample:
     last_id: int | None
     bids: list[Level]
     asks: list[Level]
+    received_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,7 @@ class BookBuilder:
     _has_changed: bool = False
     _start_us: int = 0
     _last_us: int = 0
+    _received_us: int | None = None
 
     def apply(self, event: BookEvent) -> Iterator[Sample]:
         """Take the next message; gives the sample that it completes, if any.
@@ -105,11 +113,13 @@ class BookBuilder:
         Raises:
             ValueError: A price or quantity is no number that a book can have.
         """
-        _require_levels(event)
+        require_levels(event)
         # Times of one feed may step back a little; the book never does.
         now_us = max(event.ts_us, self._last_us)
-        if event.is_snapshot:
+        if event.is_snapshot and not (self.continuity is Continuity.WHOLE and self._is_known):
             # What was missing before it, if anything, cannot be told: no sample lies between.
+            if event.fault and self._is_known:
+                self.breaks.append(Break(self._last_us, event.fault))
             self._end()
             self._begin(event, now_us)
             return
@@ -129,7 +139,10 @@ class BookBuilder:
             at_us = -(-self._last_us // self.every_us) * self.every_us
             self._has_changed = False
             yield self._sample(at_us)
-        self._change(event)
+        if event.is_snapshot:
+            self._replace(event)
+        else:
+            self._change(event)
         self._last_us = now_us
 
     def finish(self) -> None:
@@ -137,11 +150,15 @@ class BookBuilder:
         self._end()
 
     def _begin(self, event: BookEvent, now_us: int) -> None:
+        self._replace(event)
+        self._is_known = self._is_fresh = True
+        self._start_us = self._last_us = now_us
+
+    def _replace(self, event: BookEvent) -> None:
         self._bids = {price: quantity for price, quantity in event.bids if quantity}
         self._asks = {price: quantity for price, quantity in event.asks if quantity}
-        self._id = event.last_id
-        self._is_known = self._is_fresh = self._has_changed = True
-        self._start_us = self._last_us = now_us
+        self._id, self._received_us = event.last_id, event.received_us
+        self._has_changed = True
 
     def _end(self) -> None:
         if self._is_known and self._last_us > self._start_us:
@@ -159,7 +176,9 @@ class BookBuilder:
     def _fault(self, event: BookEvent) -> str | None:
         """Why *event* does not follow; None where it does."""
         rule, last = self.continuity, self._id
-        if rule is Continuity.UNPROVED:
+        if event.fault:
+            return event.fault
+        if rule in (Continuity.UNPROVED, Continuity.WHOLE):
             return None
         if last is None or event.last_id is None:
             return "a message has no update id"
@@ -183,17 +202,21 @@ class BookBuilder:
                     side[price] = quantity
                 else:
                     side.pop(price, None)
-        self._id = event.last_id
+        self._id, self._received_us = event.last_id, event.received_us
         self._is_fresh = False
         self._has_changed = True
 
     def _sample(self, ts_us: int) -> Sample:
         bids = heapq.nlargest(self.depth, self._bids.items())
         asks = heapq.nsmallest(self.depth, self._asks.items())
-        return Sample(ts_us, self._id, bids, asks)
+        return Sample(ts_us, self._id, bids, asks, self._received_us)
 
 
-def _require_levels(event: BookEvent) -> None:
+def require_levels(event: BookEvent) -> None:
+    """
+    Raises:
+        ValueError: A price or quantity is no number that a book can have.
+    """
     for price, quantity in (*event.bids, *event.asks):
         # NaN fails every comparison.
         if not (0 < price < float("inf") and 0 <= quantity < float("inf")):

@@ -13,17 +13,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lake.domain.coverage import Basis, Claim
-from lake.domain.identifiers import Series
-from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import Note, Rejected
 from lake.domain.schemas import ORDERBOOK
 from lake.domain.times import from_us, to_us
-from lake.sources.archive.book_builder import BookBuilder, BookEvent, Level, Sample
+from lake.domain.variants import BookKind, BookVariant
+from lake.errors import InvalidRequest
+from lake.sources.archive.book_builder import (
+    BookBuilder,
+    BookEvent,
+    Continuity,
+    Level,
+    Sample,
+    require_levels,
+)
 from lake.sources.archive.container import refused
-from lake.sources.archive.format import Lot, Streamed
-from lake.sources.archive.spool import Spool, SpooledRows
+from lake.sources.archive.format import ArchiveFile, Hints, Streamed
+from lake.sources.archive.span_lots import span_lots
+from lake.sources.archive.spool import Spool
 from lake.sources.books import book_fault
 
 DEFAULT_EVERY = timedelta(seconds=1)
@@ -35,6 +42,7 @@ _BATCH_ROWS = 2_000
 # Each is kept with its text; a file that has more is not what it says.
 _MOST_BAD_ROWS = 10_000
 BREAK = "book_break"
+_OUTSIDE = "outside the time that the file's name says"
 
 
 @dataclass(slots=True)
@@ -43,6 +51,7 @@ class _Taken:
 
     spool: Spool
     now_us: int
+    window: TimeRange | None = None
     rejected: list[Rejected] = field(default_factory=list)
     waiting: list[dict[str, object]] = field(default_factory=list)
 
@@ -51,7 +60,12 @@ class _Taken:
         if (reason := book_fault(sample.ts_us, self.now_us, sides)) is not None:
             self.rejected.append(Rejected(from_us(sample.ts_us), reason, repr(sample)))
             return
+        if self.window is not None and from_us(sample.ts_us) not in self.window:
+            self.rejected.append(Rejected(from_us(sample.ts_us), _OUTSIDE, repr(sample)))
+            return
         row: dict[str, object] = {"ts": from_us(sample.ts_us), "sequence": sample.last_id}
+        if sample.received_us is not None:
+            row["received_at"] = from_us(sample.received_us)
         for name, (prices, quantities) in sides.items():
             row[f"best_{name}"] = float(prices[0]) if len(prices) else None
             row[f"best_{name}_quantity"] = float(quantities[0]) if len(prices) else None
@@ -66,34 +80,109 @@ class _Taken:
         self.waiting = []
 
 
+def book_variant(path: Path, hints: Hints, *, levels: int | None = None) -> BookVariant:
+    """How books of the file at *path* are sampled: as the user said, else every second, 20 deep.
+
+    Args:
+        path: Of the file.
+        hints: What the user said.
+        levels: Those that its books have at most; None where they are whole.
+
+    Raises:
+        InvalidRequest: More levels are wanted than it has.
+    """
+    depth = hints.depth or min(DEFAULT_DEPTH, levels or DEFAULT_DEPTH)
+    if levels is not None and depth > levels:
+        raise InvalidRequest(f"{path.name} has {levels} levels; --depth says {depth}.")
+    return BookVariant(BookKind.REBUILT, depth, hints.every or DEFAULT_EVERY)
+
+
+def builder_of(file: ArchiveFile, continuity: Continuity) -> BookBuilder:
+    """A builder that samples as the variant of *file* says."""
+    assert file.variant is not None
+    variant = BookVariant.from_str(file.variant)
+    assert variant.every is not None
+    return BookBuilder(continuity, variant.every // timedelta(microseconds=1), variant.depth)
+
+
 def rebuilt(
     events: Iterable[BookEvent],
     builder: BookBuilder,
-    series: Series,
-    path: Path,
+    file: ArchiveFile,
+    *,
+    now: datetime,
+    scratch: Path,
+    is_intact: bool,
+    inside: TimeRange | None = None,
+) -> Streamed:
+    """Samples of the book that *events* make, read to their end before any is handed over.
+
+    Samples outside of *inside*, the time that the file's name says, are rejected.
+
+    Raises:
+        SourceError: The file is damaged, or makes no book.
+    """
+
+    def samples() -> Iterator[Sample]:
+        for event in events:
+            yield from builder.apply(event)
+        builder.finish()
+
+    return _streamed(samples(), builder, file, now, scratch, is_intact, inside)
+
+
+def as_told(
+    events: Iterable[BookEvent],
+    depth: int,
+    file: ArchiveFile,
     *,
     now: datetime,
     scratch: Path,
     is_intact: bool,
 ) -> Streamed:
-    """Samples of the book that *events* make, read to their end before any is handed over.
+    """Whole books as the file has them, off any grid; of several at one moment the last.
 
     Raises:
-        SourceError: The file is damaged, or makes no book.
+        SourceError: The file is damaged, or holds no book.
     """
+    told = BookBuilder(Continuity.WHOLE, 1, depth)
+
+    def samples() -> Iterator[Sample]:
+        waiting: Sample | None = None
+        for event in events:
+            require_levels(event)
+            bids, asks = list(event.bids[:depth]), list(event.asks[:depth])
+            if waiting is not None and event.ts_us != waiting.ts_us:
+                yield waiting
+            waiting = Sample(event.ts_us, event.last_id, bids, asks, event.received_us)
+            first, last = told.known[0] if told.known else (event.ts_us, event.ts_us)
+            told.known = [(min(first, event.ts_us), max(last, event.ts_us + 1))]
+        if waiting is not None:
+            yield waiting
+
+    return _streamed(samples(), told, file, now, scratch, is_intact, None)
+
+
+def _streamed(
+    samples: Iterator[Sample],
+    builder: BookBuilder,
+    file: ArchiveFile,
+    now: datetime,
+    scratch: Path,
+    is_intact: bool,
+    inside: TimeRange | None,
+) -> Streamed:
+    series, path = file.series, file.path
     spool = Spool(series, scratch, memory_rows=_MEMORY_ROWS, most_unsorted_rows=_MOST_UNSORTED_ROWS)
     with spool:
-        taken = _Taken(spool, to_us(now))
-        for event in events:
-            try:
-                samples = list(builder.apply(event))
-            except ValueError as error:
-                raise refused(path, f"cannot be used: {error}") from error
+        taken = _Taken(spool, to_us(now), inside)
+        try:
             for sample in samples:
                 taken.add(sample)
-            if len(taken.rejected) + len(builder.breaks) > _MOST_BAD_ROWS:
-                raise refused(path, f"has more than {_MOST_BAD_ROWS:,} faults in its books")
-        builder.finish()
+                if len(taken.rejected) + len(builder.breaks) > _MOST_BAD_ROWS:
+                    raise refused(path, f"has more than {_MOST_BAD_ROWS:,} faults in its books")
+        except ValueError as error:
+            raise refused(path, f"cannot be used: {error}") from error
         taken.flush()
         spool.finish()
         if not spool.rows:
@@ -102,7 +191,7 @@ def rebuilt(
     assert spool.first_us is not None
     assert spool.last_us is not None
     window = TimeRange(
-        min(from_us(spool.first_us), spans[0].start),
+        min(from_us(spool.first_us), *(span.start for span in spans)),
         max(
             from_us(spool.last_us + 1),
             *(span.end for span in spans),
@@ -111,9 +200,8 @@ def rebuilt(
         ),
     )
     notes = [Note(from_us(each.ts_us), BREAK, each.reason) for each in builder.breaks]
-    found = _lots(series, window, spool, spans, taken.rejected, notes)
-    remark = _remark(builder)
-    return Streamed(window, spool.rows, len(taken.rejected), found, is_intact, remark)
+    found = span_lots(series, window, spool, spans, taken.rejected, notes)
+    return Streamed(window, spool.rows, len(taken.rejected), found, is_intact, _remark(builder))
 
 
 def _why_empty(builder: BookBuilder, rejected: list[Rejected]) -> str:
@@ -122,7 +210,10 @@ def _why_empty(builder: BookBuilder, rejected: list[Rejected]) -> str:
     if builder.breaks:
         return f"holds no book that is known at a sample: {builder.breaks[0].reason}"
     if not builder.known:
-        return "holds no snapshot with changes after it, so no book can be rebuilt"
+        return (
+            "holds no snapshot with changes after it, of more than one moment, so no book can be "
+            "rebuilt"
+        )
     return "holds no sample: it is shorter than the interval (say a shorter --every)"
 
 
@@ -131,31 +222,12 @@ def _remark(builder: BookBuilder) -> str:
     if builder.breaks:
         first = builder.breaks[0]
         told.append(
-            f"the update ids break {len(builder.breaks):,} times, first after "
+            f"the book breaks off {len(builder.breaks):,} times, first after "
             f"{from_us(first.ts_us).isoformat()}: {first.reason}"
         )
     if builder.ignored:
         told.append(f"{builder.ignored:,} changes came while no book was known")
     return "; ".join(told)
-
-
-def _lots(
-    series: Series,
-    window: TimeRange,
-    spool: Spool,
-    spans: list[TimeRange],
-    rejected: list[Rejected],
-    notes: list[Note],
-) -> Iterator[Lot]:
-    parts = {partition: rows for partition, _, rows in spool.parts()}
-    for partition, inside in split(series, window):
-        rows: pa.Table | SpooledRows = parts.get(partition, ORDERBOOK.schema.empty_table())
-        known = [part for span in spans if (part := span.intersection(inside)) is not None]
-        bad = [row for row in rejected if row.ts is not None and row.ts in inside]
-        told = [note for note in notes if note.ts in inside]
-        if rows.num_rows or known or bad or told:
-            claims = tuple(Claim(part, Basis.ROWS_ONLY) for part in known)
-            yield Lot(inside, rows, claims, tuple(bad), tuple(told))
 
 
 def _arrays(levels: list[Level]) -> tuple[np.ndarray, np.ndarray]:

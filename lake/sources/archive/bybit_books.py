@@ -20,18 +20,21 @@ from lake.domain.identifiers import (
     Venue,
     instrument_code,
 )
-from lake.domain.variants import BookKind, BookVariant
+from lake.domain.ranges import TimeRange
 from lake.errors import InvalidRequest, SourceError
 from lake.sources.archive.binance_names import require_type
-from lake.sources.archive.book_builder import BookBuilder, BookEvent, Continuity
-from lake.sources.archive.book_stream import DEFAULT_DEPTH, DEFAULT_EVERY, rebuilt
+from lake.sources.archive.book_builder import BookEvent, Continuity
+from lake.sources.archive.book_stream import book_variant, builder_of, rebuilt
 from lake.sources.archive.container import open_container, peek, refused
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints, Streamed
-from lake.sources.archive.json_lines import objects
+from lake.sources.archive.json_lines import HTML, objects
 
 BYBIT = Venue("BYBIT")
 _LEVELS = 500
-_NAME = re.compile(r"(?:.*[_-])?ob500\.data(?:\.zip)?", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?:(?P<date>\d{4}-\d{2}-\d{2})[_-])?(?:(?P<symbol>[A-Z0-9]+)[_-])?ob500\.data(?:\.zip)?",
+    re.IGNORECASE,
+)
 _TOPIC = re.compile(rb'"topic":\s*"orderbook\.500\.([A-Z0-9]+)"')
 # Quote assets of Bybit's linear perpetuals; those of others (BTCUSD, dated ones) count dollars
 # or have an expiry that the name alone does not tell.
@@ -48,44 +51,53 @@ class BybitBooks:
     files = "YYYY-MM-DD_SYMBOL_ob500.data.zip"
     data_types = (DataType.ORDERBOOK,)
     venues = (BYBIT,)
-    suffixes = (".data.zip",)
+    suffixes = (".data.zip", "ob500.data")
 
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
-        if _NAME.fullmatch(path.name) is None:
+        named = _NAME.fullmatch(path.name)
+        if named is None:
             return None
-        with peek(path) as container:
+        with peek(path, unlike=HTML) as container:
             found = _TOPIC.search(container.head())
         if found is None:
             raise refused(path, "is named like an order book of Bybit, and holds none")
         require_type(path, DataType.ORDERBOOK, hints.data_type)
         if hints.venue not in (None, BYBIT):
             raise InvalidRequest(f"{path.name} is of {BYBIT}, but --venue says {hints.venue}.")
-        instrument = _instrument(path, found[1].decode(), hints.instrument)
-        depth, every = hints.depth or DEFAULT_DEPTH, hints.every or DEFAULT_EVERY
-        if depth > _LEVELS:
-            raise InvalidRequest(f"{path.name} has {_LEVELS} levels; --depth says {depth}.")
-        variant = BookVariant(BookKind.REBUILT, depth)
+        symbol = found[1].decode()
+        if named["symbol"] is not None and named["symbol"].upper() != symbol:
+            raise refused(path, f"is named {named['symbol']}, and holds {symbol}")
+        instrument = _instrument(path, symbol, hints.instrument)
+        variant = book_variant(path, hints, levels=_LEVELS)
         series = Series(DataType.ORDERBOOK, instrument.id)
-        part = str(every // timedelta(microseconds=1))
-        return (ArchiveFile(path, self, series, instrument, None, str(variant), part),)
+        return (ArchiveFile(path, self, series, instrument, None, str(variant)),)
 
     def stream(self, file: ArchiveFile, *, now: datetime, scratch: Path) -> Streamed:
-        assert file.variant is not None
-        depth = BookVariant.from_str(file.variant).depth
-        builder = BookBuilder(Continuity.DENSE, int(file.part), depth)
-        with open_container(file.path) as container:
+        builder = builder_of(file, Continuity.DENSE)
+        with open_container(file.path, unlike=HTML) as container:
             lines = objects(container, _MOST_BYTES)
             events = _events(file.path, file.instrument.native_id, lines)
-            is_intact = bool(container.evidence)
             return rebuilt(
                 events,
                 builder,
-                file.series,
-                file.path,
+                file,
                 now=now,
                 scratch=scratch,
-                is_intact=is_intact,
+                is_intact=bool(container.evidence),
+                inside=_day(file.path),
             )
+
+
+def _day(path: Path) -> TimeRange | None:
+    """The day that the name of the file at *path* says, if any."""
+    named = _NAME.fullmatch(path.name)
+    if named is None or named["date"] is None:
+        return None
+    try:
+        start = datetime.fromisoformat(named["date"])
+    except ValueError as error:
+        raise InvalidRequest(f"{path.name} names a day that does not exist.") from error
+    return TimeRange(start, start + timedelta(days=1))
 
 
 def _instrument(path: Path, symbol: str, hint: str | None) -> Instrument:

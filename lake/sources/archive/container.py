@@ -1,4 +1,4 @@
-"""Opens a vendor's file safely: zip, gzip or plain, as one bounded stream of bytes.
+"""Opens a vendor's file safely: zip, gzip, zstd or plain, as one bounded stream of bytes.
 
 Nothing is ever unpacked to disk, and no name inside a file becomes a path. It knows nothing
 of what the bytes mean.
@@ -18,10 +18,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
+
+import pyarrow as pa
 
 from lake.errors import SourceError
+from lake.sources.archive import inflate
 from lake.sources.archive.digests import sha256_of
+from lake.sources.archive.inflate import Inflating
 
 # Vendors' CSV deflates 2 to 30 times; deflate itself can reach 1,032.
 MAX_RATIO = 200
@@ -33,8 +37,20 @@ _TAIL_BYTES = 1024
 _READ_BYTES = 1 << 20
 _SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
 _ENCRYPTED = 0x1
+_ZSTD = b"\x28\xb5\x2f\xfd"
+# The bit of the byte after it that says whether a checksum follows the frame (RFC 8878, 3.1.1.1.1).
+_ZSTD_CHECKSUM = 0x4
 # A web page, a JSON message.
 _NO_CSV = b"<{"
+_DAMAGE = (
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    inflate.error,
+    OSError,
+)
+_Source: TypeAlias = "IO[bytes] | gzip.GzipFile | Inflating | pa.NativeFile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,7 @@ class Container:
     archive: zipfile.ZipFile | None = None
     member: zipfile.ZipInfo | None = None
     is_gzip: bool = False
+    is_zstd: bool = False
 
     def head(self) -> bytes:
         """The first bytes of the CSV."""
@@ -71,9 +88,13 @@ class Container:
         with self.stream(budget) as stream:
             stream.finish()
 
-    def _unpacking(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    def _unpacking(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Source:
         try:
-            return archive.open(member)
+            source = archive.open(member)
+            if member.compress_type != zipfile.ZIP_DEFLATED:
+                return source
+            source.close()
+            return Inflating(self.file, member)
         except (zipfile.BadZipFile, OSError, ValueError, struct.error) as error:
             # What the directory says of the member is not where it says.
             raise refused(self.path, f"is damaged ({error})") from error
@@ -88,8 +109,11 @@ class Container:
             budget: How many bytes it can hold at most; more is an error, raised while reading.
             is_text: Whether what is not UTF-8 is an error, too.
         """
-        source: IO[bytes] | gzip.GzipFile = self.file
-        if self.archive is not None and self.member is not None:
+        source: _Source = self.file
+        if self.is_zstd:
+            # Memory and file of Arrow's own: see csv_blocks.
+            source = pa.CompressedInputStream(pa.OSFile(str(self.path)), "zstd")
+        elif self.archive is not None and self.member is not None:
             source = self._unpacking(self.archive, self.member)
         else:
             self.file.seek(0)
@@ -114,7 +138,7 @@ class Stream(io.RawIOBase):
     def __init__(
         self,
         container: Container,
-        source: IO[bytes] | gzip.GzipFile,
+        source: _Source,
         budget: int,
         *,
         is_text: bool = False,
@@ -162,8 +186,9 @@ class Stream(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         try:
             return self._source.read(size)
-        except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, OSError) as error:
-            why = "is cut short" if isinstance(error, EOFError) else f"is damaged ({error})"
+        except _DAMAGE as error:
+            is_cut = isinstance(error, EOFError) or "Truncated" in str(error)
+            why = "is cut short" if is_cut else f"is damaged ({error})"
             self._fail(why, error)
         raise AssertionError("unreachable")
 
@@ -221,8 +246,11 @@ def _opened(path: Path, has_digest: Callable[[Path], bool], unlike: bytes) -> It
                 yield Container(path, member.filename, evidence, packed, file, archive, member)
             return
         is_gzip = head.startswith(b"\x1f\x8b")
-        proofs = ["gzip CRC"] * is_gzip + ["sha256"] * digest
-        yield Container(path, path.name, ", ".join(proofs), packed, file, is_gzip=is_gzip)
+        is_zstd = head.startswith(_ZSTD)
+        has_sum = is_zstd and len(head) > len(_ZSTD) and head[len(_ZSTD)] & _ZSTD_CHECKSUM
+        proofs = ["gzip CRC"] * is_gzip + ["zstd checksum"] * bool(has_sum) + ["sha256"] * digest
+        evidence = ", ".join(proofs)
+        yield Container(path, path.name, evidence, packed, file, is_gzip=is_gzip, is_zstd=is_zstd)
 
 
 def _require_data(path: Path, head: bytes, unlike: bytes) -> None:

@@ -210,7 +210,7 @@ def _whole_lines(stream: Stream, container: Container) -> Iterator[pa.Buffer]:
 
 def _buffer(*parts: bytes) -> pa.Buffer | None:
     """*parts* joined; None where there is nothing but blanks, which is no CSV to the parser."""
-    if not any(part.strip() for part in parts):
+    if not any(part and not part.isspace() for part in parts):
         return None
     block = pa.allocate_buffer(sum(map(len, parts)))
     into, at = memoryview(block).cast("B"), 0

@@ -1,4 +1,4 @@
-"""Reads a container's lines of JSON, one at a time, in bounded memory.
+"""Reads a container's lines, of JSON or not, one at a time, in bounded memory.
 
 It knows nothing of what they mean.
 """
@@ -11,9 +11,11 @@ from typing import Any
 
 from lake.sources.archive.container import Container, refused
 
+# What no file of lines of JSON begins with: a web page. Each of its lines is a JSON message.
+HTML = b"<"
 _BLOCK_BYTES = 1 << 20
-# A snapshot of a thousand levels a side is some 60 KB.
-_MAX_LINE_BYTES = 4 << 20
+# A snapshot of a thousand levels a side is some 60 KB, an exchange's list of instruments 10 MB.
+_MAX_LINE_BYTES = 32 << 20
 
 
 def objects(container: Container, budget: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -24,7 +26,7 @@ def objects(container: Container, budget: int) -> Iterator[tuple[int, dict[str, 
     """
     path = container.path
     number = 0
-    for number, line in enumerate(_lines(container, budget), 1):
+    for number, line in enumerate(lines(container, budget), 1):
         if not line.strip():
             continue
         try:
@@ -36,7 +38,12 @@ def objects(container: Container, budget: int) -> Iterator[tuple[int, dict[str, 
         yield number, found
 
 
-def _lines(container: Container, budget: int) -> Iterator[bytes]:
+def lines(container: Container, budget: int) -> Iterator[bytes]:
+    """Each line without its end; the checksum is compared after the last one.
+
+    Raises:
+        SourceError: The file is damaged, or has a line that does not end.
+    """
     rest = b""
     with container.stream(budget) as stream:
         while block := stream.read(_BLOCK_BYTES):

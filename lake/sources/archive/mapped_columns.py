@@ -126,6 +126,9 @@ class Converter:
                 columns[name] = _integers(source)
             else:
                 columns[name] = _doubles(source, is_required=name in _REQUIRED)
+        if self.mapping.has_signed_quantity:
+            columns["taker"] = pc.sign(columns["quantity"]).cast(pa.int8(), safe=False)
+            columns["quantity"] = pc.abs(columns["quantity"])
         if self.file.series.data_type is DataType.TRADES:
             columns.setdefault("taker", pa.nulls(count, pa.int8()))
         return self._in_base(columns)
@@ -151,7 +154,12 @@ class Converter:
         sides = self.mapping.sides.items()
         bought = tuple(word for word, side in sides if side == "buy")
         sold = tuple(word for word, side in sides if side == "sell")
-        return _takers(_text(source), bought, sold)
+        untold = pa.array([word for word, side in sides if not side], pa.string())
+        words = _text(source)
+        if len(untold):
+            is_untold = pc.is_in(pc.utf8_lower(words), untold)
+            words = pc.if_else(is_untold, pa.scalar(None, pa.string()), words)
+        return _takers(words, bought, sold)
 
     def _identity(self, source: Any) -> dict[str, Any]:
         """``trade_id`` where ids are numbers, else ``trade_ref``; nothing where there are none."""

@@ -89,12 +89,13 @@ class Mapping:
         time_format: As ``strptime`` takes it; None: epochs or ISO text.
         timezone: Of times that say none; None where nothing was said, which means UTC.
         since_us: What times count from in milliseconds: a day whose date is in the file's name.
-        sides: Words for the taker's side, in lower case.
+        sides: Words for the taker's side, in lower case; an empty side: the word says none.
         unit: What amounts are counted in; None where nothing was said.
         kind: What a row of trades stands for.
         only: A column of the file to the value that every row has to have.
         rows_at: Where in a JSON object the rows are.
         closed_before_us: Candles that close later had not closed when the file was made.
+        has_signed_quantity: Whether a quantity is negative where the taker sold.
         claims_promise: Whether an intact file may claim the day or month that it promises.
         leaves_out_quiet: Whether such files have no candle where nothing traded.
     """
@@ -114,6 +115,7 @@ class Mapping:
     only: Dictionary[str, str] = field(default_factory=dict)
     rows_at: tuple[str, ...] = ()
     closed_before_us: int | None = None
+    has_signed_quantity: bool = False
     claims_promise: bool = False
     leaves_out_quiet: bool = False
 

@@ -28,7 +28,7 @@ MEMORY_ROWS = 1_000_000
 # Some 350 MB of them.
 MOST_UNSORTED_ROWS = 5_000_000
 # Rows of one table of an answer: what a commit works on at a time.
-_TABLE_ROWS = 250_000
+TABLE_ROWS = 250_000
 # A feed's rows follow the matching engine, their times are taken a little later: so far apart
 # rows may be swapped. They are held back so long, and put into order.
 SWAP_US = 1_000_000
@@ -72,6 +72,7 @@ class Spool:
             cost nothing on the disk.
         memory_rows: Rows kept in memory before all of them go to the disk.
         most_unsorted_rows: Rows of a partition in no order that may be sorted in memory.
+        table_rows: Rows of one table of what is given back.
 
     Attributes:
         seen: Rows taken.
@@ -86,10 +87,12 @@ class Spool:
         columns: Sequence[str] | None = None,
         memory_rows: int = MEMORY_ROWS,
         most_unsorted_rows: int = MOST_UNSORTED_ROWS,
+        table_rows: int = TABLE_ROWS,
     ) -> None:
         self._series = series
         self._memory_rows = memory_rows
         self._most_unsorted_rows = most_unsorted_rows
+        self._table_rows = table_rows
         self._spec: RowSpec = ROW_SPECS[series.data_type]
         self._scratch = scratch
         self._stores: dict[Partition, _Store] = {}
@@ -297,7 +300,7 @@ class Spool:
                     batch = reader.get_batch(number)
                     batches.append(batch)
                     rows += batch.num_rows
-                    if rows >= _TABLE_ROWS:
+                    if rows >= self._table_rows:
                         yield _joined(batches, self._empty.schema)
                         batches, rows = [], 0
                 if batches:

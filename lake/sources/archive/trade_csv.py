@@ -25,7 +25,7 @@ from lake.errors import SourceError
 from lake.sources.archive.container import Container, refused
 from lake.sources.archive.csv_blocks import Block, CsvBlocks, CsvColumns
 from lake.sources.archive.format import Lot
-from lake.sources.archive.spool import Spool, SpooledRows
+from lake.sources.archive.spool import MEMORY_ROWS, TABLE_ROWS, Spool, SpooledRows
 from lake.sources.decode import Decoded
 from lake.sources.trade_checks import CheckedTrades, validate_trades
 from lake.sources.units_of_time import NO_TIME, times_us
@@ -136,17 +136,37 @@ class Tally:
         )
 
 
-def spooled(csv: TradeCsv, series: Series, scratch: Path) -> tuple[Spool, Tally]:
+def spooled(
+    csv: TradeCsv,
+    series: Series,
+    scratch: Path,
+    *,
+    memory_rows: int = MEMORY_ROWS,
+    table_rows: int = TABLE_ROWS,
+) -> tuple[Spool, Tally]:
     """All trades of *csv*, read to its end and found intact.
+
+    Args:
+        csv: The file.
+        series: What it holds.
+        scratch: Where rows go that memory should not hold.
+        memory_rows: So many are kept in memory; of more all go there.
+        table_rows: Of those, how many are handed on at a time.
 
     Raises:
         SourceError: The file is damaged, nonsense, or holds different trades of one id.
     """
+
+    def new_spool() -> Spool:
+        return Spool(
+            series, scratch, columns=_COLUMNS, memory_rows=memory_rows, table_rows=table_rows
+        )
+
     try:
-        return _read(csv, series, scratch, is_text=False)
+        return _read(csv, new_spool, is_text=False)
     except (pa.ArrowInvalid, _HasBadRows):
         # Once more: bad lines are kept as they were written.
-        return _read(csv, series, scratch, is_text=True)
+        return _read(csv, new_spool, is_text=True)
 
 
 def lots(
@@ -194,9 +214,9 @@ def _no_text(row: int) -> str:
     return ""
 
 
-def _read(csv: TradeCsv, series: Series, scratch: Path, *, is_text: bool) -> tuple[Spool, Tally]:
+def _read(csv: TradeCsv, new_spool: Callable[[], Spool], *, is_text: bool) -> tuple[Spool, Tally]:
     tally = Tally()
-    with Spool(series, scratch, columns=_COLUMNS) as spool:
+    with new_spool() as spool:
         for part in csv.read(is_text=is_text):
             if part.rejected and not is_text:
                 raise _HasBadRows

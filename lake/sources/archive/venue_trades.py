@@ -13,8 +13,6 @@ announcement "Gate.io Makes all Historical Data Downloads Available" (article 21
   those of UTC+8; swaps in contracts.
 - Gate spot, ``download.gatedata.org/spot/deals``: ``BTC_USDT-202401.csv.gz``, no header line. Which
   of 1 and 2 bought is told in both ways, so its sides are not stored.
-
-Bitget's files, and Gate's of futures, are not read: nothing confirms what their columns are.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from lake.domain.coverage import Basis, Claim
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.ranges import TimeRange
 from lake.errors import InvalidRequest, SourceError
-from lake.sources.archive import ArchiveFile, Hints
-from lake.sources.archive.spool import Spool
+from lake.sources.archive import Hints
+from lake.sources.archive.binance_trades import BinanceTrades
 
 SPOT, USDM, COINM = Venue("BINANCE"), Venue("BINANCEUSDM"), Venue("BINANCECOINM")
 DAY = datetime(2024, 3, 1)
@@ -312,12 +312,11 @@ class TestDamage:
             read(spot(tmp_path, text))
 
 
-def test_memory_does_not_hold_what_is_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_hold_what_is_long(tmp_path: Path) -> None:
     """Above a bound all rows go to the scratch folder, and are gone when they were handed on."""
-    monkeypatch.setitem(Spool.__init__.__kwdefaults__, "memory_rows", 20_000)
     text = aggregates(DAY, range(1, 60_000), every=timedelta(seconds=40))
     path = spot(tmp_path, text, "BTCUSDT-aggTrades-2024-03")
-    file: ArchiveFile = recognised(path, NONE)
+    [file] = BinanceTrades(memory_rows=20_000).recognise(path, NONE) or ()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 
