@@ -27,12 +27,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": GROUND | {"quality", "storage", "warehouse"},
     "quality": GROUND | {"storage", "warehouse"},
     "research": GROUND | {"config", "ingestion", "quality", "storage", "store", "warehouse"},
+    "report": GROUND | {"quality", "storage", "store", "warehouse"},
     "config": GROUND,
     "cli": GROUND
     | {
         "config",
         "ingestion",
         "quality",
+        "report",
         "simulator",
         "sources",
         "storage",

@@ -28,6 +28,11 @@ def test_the_wheel_holds_the_sql_the_types_and_the_licence(wheel: Path) -> None:
         f"lake/_sql/{path.relative_to(REPOSITORY / 'sql').as_posix()}"
         for path in (REPOSITORY / "sql").rglob("*.sql")
     }
+    wanted |= {
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in ("assets", "vendor")
+        for path in (REPOSITORY / "lake/report" / folder).iterdir()
+    }
 
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -35,6 +40,7 @@ def test_the_wheel_holds_the_sql_the_types_and_the_licence(wheel: Path) -> None:
     assert wanted
     assert wanted <= names
     assert "lake/py.typed" in names
+    assert "lake/report/vendor/LICENSE" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 
@@ -77,3 +83,5 @@ def test_an_installed_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Pa
         '"n"',
         "72",
     ]
+    assert "quality.html" in lake("report")
+    assert "LightweightCharts" in (tmp_path / "quality.html").read_text(encoding="utf-8")

@@ -27,6 +27,7 @@ from lake.cli import (
     imports,
     jobs,
     migrate,
+    quality_report,
     query,
     retention,
     snapshots,
@@ -72,6 +73,7 @@ app.command(jobs.app)
 app.command(holdings.status, alias="list-data")
 app.command(holdings.gaps)
 app.command(check.check, usage="Usage: lake check [NAME...] [OPTIONS]")
+app.command(quality_report.report)
 app.command(derive.trades_to_ohlcv, usage="Usage: lake trades-to-ohlcv SERIES... [OPTIONS]")
 app.command(venues.sources, usage="Usage: lake sources [VENUE...] [OPTIONS]")
 app.command(venues.instruments, usage="Usage: lake instruments VENUE [PATTERN...] [OPTIONS]")
