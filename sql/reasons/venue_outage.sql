@@ -159,10 +159,8 @@ outages as (
         venue,
         start_ts,
         end_ts,
-        concat(
-            'no ', timeframe, ' candle of any instrument held, and ', series,
-            ' that were asked have none there'
-        ) as evidence
+        concat('none of ', series, ' instruments has a ', timeframe, ' candle there') as evidence,
+        1 as kind
     from witnessed
 
     union all
@@ -173,7 +171,8 @@ outages as (
         holes.end_ts,
         concat(
             'the ', holes.instrument, ' ', holes.timeframe, ' candle before it ', notes.text
-        ) as evidence
+        ) as evidence,
+        2 as kind
     from holes
     inner join lake.notes as notes
         on notes.series_id = holes.series_id
@@ -203,7 +202,8 @@ inside as (
             holes.end_ts,
             lake_open(outages.end_ts, holes.timeframe, holes.venue)
         ) as end_ts,
-        outages.evidence
+        outages.evidence,
+        outages.kind
     from outages
     inner join holes
         on holes.venue = outages.venue
@@ -217,6 +217,7 @@ numbered as (
         start_ts,
         end_ts,
         evidence,
+        kind,
         sum(is_new::integer) over (partition by series_id order by start_ts, end_ts desc) as run
     from (
         select
@@ -240,7 +241,11 @@ select
     min(start_ts) as start_ts,
     max(end_ts) as end_ts,
     'venue_outage' as reason,
-    array_to_string(list_sort(list(distinct evidence))[:3], '; ') as evidence
+    concat_ws(
+        '; ',
+        min(evidence) filter (kind = 1),
+        min(evidence) filter (kind = 2)
+    ) as evidence
 from numbered
 group by series_id, run
 order by series_id, start_ts;
