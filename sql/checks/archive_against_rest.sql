@@ -1,6 +1,6 @@
 -- check: archive_against_rest
 -- version: 1
--- severity: warning
+-- severity: info
 -- reads: catalog
 -- reach: series
 -- parameters: none
@@ -9,7 +9,8 @@
 --      times. The rows that gave way are in the catalog's revisions, what was not believed in notes
 -- blind to: what only one source was asked for; columns of rows that went by the thousand, which
 --      are in files of their own, are one row here
--- why: where two sources disagree one of them is wrong, and nobody knows which until somebody looks
+-- why: where two sources disagree one of them is wrong, and nobody knows which until somebody looks.
+--      The lake believes the one that ranks higher, so it is no fault of the lake
 with told as (
     select
         notes.series_id,

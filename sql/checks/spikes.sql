@@ -74,7 +74,11 @@ enclosed as (
         and beside.instrument = rows.instrument
         and beside.timeframe = rows.timeframe
         and beside.near_ts = rows.ts
-    where rows.low > 0
+    -- DuckDB takes what is no number for the largest.
+    where isfinite(rows.low)
+        and isfinite(rows.close)
+        and isfinite(rows.high)
+        and rows.low > 0
         and rows.close > 0
         and rows.high > 0
     group by beside.venue, beside.instrument, beside.timeframe, beside.ts, beside.slot
@@ -128,7 +132,8 @@ moves as (
         and around.instrument = rows.instrument
         and around.timeframe = rows.timeframe
         and around.near_ts = rows.ts
-    where rows.close > 0
+    where isfinite(rows.close)
+        and rows.close > 0
     window candidate as (
         partition by around.venue, around.instrument, around.timeframe, around.ts
         order by around.place

@@ -160,6 +160,9 @@ class Checked:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.warehouse = Warehouse(root, checks=True)
+        # Attaching makes files beside the catalog; what the first query then takes over again
+        # would undo a damage.
+        self.warehouse.query("select 1")
         self._files: dict[Path, bytes] = {}
         self._tables: set[str] = set()
 

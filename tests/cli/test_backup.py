@@ -63,6 +63,11 @@ def test_a_copy_made_while_the_lake_grows_is_a_whole_lake(
         lake, copy = (
             json.loads(run(command, "--data", folder, "--json").out) for folder in ("lake", "copy")
         )
+        for each in (*lake, *copy):
+            # What the venue said about a candle beside its row is in the catalog alone, so the
+            # copy may know less of why one is missing.
+            each.pop("reason", None)
+            each.pop("evidence", None)
         assert copy == lake
         assert len(copy) == 2
     checked = run("doctor", "--deep", "--data", "copy")
