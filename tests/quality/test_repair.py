@@ -197,3 +197,28 @@ def test_two_hundred_damages_are_fetched_again(market: Path, held: Path, tmp_pat
     # Of the 150 damages 50 took a row away, which leaves nothing to keep.
     assert len(kept) - before >= 90
     assert "ETHUSDT" not in fixed.stderr.partition("fetching")[0]
+
+
+def test_what_the_venue_is_not_asked_for_is_asked_of_its_archive(
+    market: Path, held: Path, tmp_path: Path
+) -> None:
+    """A day without candles, with --source archive: the month's file, or those of its days."""
+    root = copy_of(held, tmp_path / "lake")
+    series = MINUTES["BTCUSDT"]
+    mislead(root, series, [(gone, 40)], 3)
+    with box(market) as exchange:
+        words = ("--source", "archive", "--archive-url", f"{exchange.url}/archive", "--yes")
+        line = ("--base-url", exchange.url, "--data", str(root))
+        fixed = subprocess.run(
+            [sys.executable, "-m", "lake", "check", "--fix", *words, *line],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "(archive)" in fixed.stderr, fixed.stderr
+    with Storage.open(market, read_only=True) as truth, Storage.open(root) as storage:
+        assert markets.rows_of(storage, series).equals(markets.rows_of(truth, series))
+        sources = {each.source for each in storage.catalog.coverage(series)}
+    assert "archive" in sources
