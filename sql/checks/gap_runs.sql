@@ -11,28 +11,60 @@
 --      and edges. Of a file with candles twice or out of order only that its runs differ; see
 --      duplicates and misplaced
 -- why: every answer about gaps rests on the runs that were stored when a file was committed
-with unbroken as (
+with told as (
+    select
+        *,
+        regexp_extract(path, '/year=(\d+)/', 1)::smallint as year,
+        regexp_extract(path, '/month=(\d+)/', 1)::tinyint as month
+    from checked_partitions
+    where data_type = 'ohlcv'
+        and rows > 0
+        and max_ts >= coalesce(getvariable('check_since')::timestamp, timestamp '0001-01-01')
+        and min_ts < coalesce(getvariable('check_until')::timestamp, timestamp '9999-01-01')
+),
+
+-- Within an unbroken run every candle lies as many steps behind the first of its file as rows do.
+unbroken as (
     select
         file_number,
-        any_value(venue) as venue,
-        any_value(instrument) as instrument,
-        any_value(timeframe) as timeframe,
-        any_value(year) as year,
-        any_value(month) as month,
         count(*) as rows,
-        min(slot) as first_slot,
-        max(slot) as last_slot,
         min(ts) as first_ts,
         max(ts) as last_ts
     from checked_positions
-    group by file_number, slot - place
+    group by
+        file_number,
+        coalesce(epoch_us(ts) - place * lake_step(timeframe), slot - place)
+),
+
+placed as (
+    select
+        unbroken.*,
+        told.venue,
+        told.instrument,
+        told.timeframe,
+        told.year,
+        told.month,
+        lake_slot(
+            epoch_us(unbroken.first_ts),
+            lake_step(told.timeframe),
+            lake_anchor(told.timeframe, told.venue)
+        ) as first_slot,
+        lake_slot(
+            epoch_us(unbroken.last_ts),
+            lake_step(told.timeframe),
+            lake_anchor(told.timeframe, told.venue)
+        ) as last_slot
+    from unbroken
+    inner join told
+        on concat(getvariable('lake_root'), '/', told.path)
+        = getvariable('check_files_ohlcv')[(unbroken.file_number + 1)::bigint]
 ),
 
 holes as (
     select
         *,
         lag(last_slot) over (partition by file_number order by first_slot) + 1 as hole_slot
-    from unbroken
+    from placed
 ),
 
 found as (
@@ -56,18 +88,6 @@ found as (
         ) as gap_runs
     from holes
     group by file_number
-),
-
-told as (
-    select
-        *,
-        regexp_extract(path, '/year=(\d+)/', 1)::smallint as year,
-        regexp_extract(path, '/month=(\d+)/', 1)::tinyint as month
-    from checked_partitions
-    where data_type = 'ohlcv'
-        and rows > 0
-        and max_ts >= coalesce(getvariable('check_since')::timestamp, timestamp '0001-01-01')
-        and min_ts < coalesce(getvariable('check_until')::timestamp, timestamp '9999-01-01')
 ),
 
 differences as (
