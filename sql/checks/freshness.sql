@@ -7,7 +7,7 @@
 --      hours = 26: how many hours late it may be in any case, as one update a day makes it
 -- returns: one row a series that was kept up to date once, whose venue still trades it, and whose
 --      newest row is too old
--- blind to: series that were never up to date: archives, imports, ranges of the past
+-- blind to: series that were never up to date: archives, imports, ranges of the past; synthetic ones
 -- why: a cron job that died, or a venue that answers with nothing, says so nowhere else
 with present as (
     select
@@ -67,7 +67,9 @@ kept as (
     left join lake.instruments as instruments
         on instruments.venue = series.venue
         and instruments.code = series.instrument
-    where not coalesce(listed.is_over, false)
+    -- A market of our own making does not go on.
+    where series.origin = 'venue'
+        and not coalesce(listed.is_over, false)
         and coalesce(instruments.active, 1) = 1
         and coalesce(
             try_strptime(regexp_extract(series.instrument, '-(\d{6})(?:-|$)', 1), '%y%m%d')
