@@ -85,15 +85,18 @@ def explain_gaps(storage: Storage, warehouse: Warehouse | None = None) -> bool:
     state = _state(storage)
     if storage.checks.facts_state() == state:
         return False
+    # DuckDB must see no older catalog than the state says, and its next look the facts.
+    storage.expire_snapshot()
     if not _has_candles(storage):
-        storage.checks.keep_facts([], state)
-        return True
-    if warehouse is None:
+        facts = []
+    elif warehouse is None:
         with Warehouse(storage.root, catalog=storage.snapshot, checks=True) as opened:
-            storage.checks.keep_facts(_facts(storage, opened), state)
+            facts = _facts(storage, opened)
     else:
-        storage.checks.keep_facts(_facts(storage, warehouse), state)
+        facts = _facts(storage, warehouse)
         warehouse.look_at()
+    storage.checks.keep_facts(facts, state)
+    storage.expire_snapshot()
     return True
 
 

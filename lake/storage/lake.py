@@ -242,6 +242,10 @@ class Storage:
         """
         return self._snapshots.newest()
 
+    def expire_snapshot(self) -> None:
+        """Have the next :meth:`snapshot` show every commit before now, however young the last."""
+        self._snapshots.expire()
+
     @contextmanager
     def turn(self, path: str) -> Iterator[None]:
         """Wait for other threads of this process that write the same file: it saves merges."""

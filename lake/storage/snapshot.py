@@ -26,7 +26,7 @@ class Snapshots:
         self._folder: Path | None = None
         self._copies: list[Path] = []
         self._version: int | None = None
-        self._made_at = 0.0
+        self._made_at = -_MIN_AGE_S
         self._count = 0
 
     def newest(self) -> Path:
@@ -44,6 +44,11 @@ class Snapshots:
                 del self._copies[:-_KEPT]
             self._made_at = time.monotonic()
             return self._copies[-1]
+
+    def expire(self) -> None:
+        """Have the next copy show every commit before now."""
+        with self._lock:
+            self._made_at = -_MIN_AGE_S
 
     def close(self) -> None:
         """Remove the copies."""
