@@ -30,7 +30,9 @@ def small_page(small: Path) -> str:
     return page_of(small)
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in this thread: it must end with the module, or whatever
+# runs asyncio after it in the same process fails.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium, or a skip that says what is lacking."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
