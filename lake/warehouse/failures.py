@@ -13,7 +13,10 @@ from lake.warehouse.connection import Access, Holdings
 # DuckDB reads a file's footer through one descriptor and its pages through another. Where the
 # file was replaced in between it fails with one of these, or with its bare base class
 # ("don't know what type", "TProtocolException"); a file that is really damaged keeps failing.
-_MAY_PASS = (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException)
+_MAY_PASS = (duckdb.IOException, duckdb.SerializationException)
+# Invalid input is what a file that was cut short or mixed up is called, and also a setting that may
+# not be changed or a text that is no time: those come again at once, and nobody should wait.
+_OF_A_FILE = re.compile(r"parquet|magic bytes|\bpage|dictionary|decompress|corrupt", re.I)
 # After one of these DuckDB answers nothing any more and has to be opened anew.
 BROKEN = (duckdb.InternalException, duckdb.FatalException)
 _OURS = re.compile(r"lake: (.*?)(?:\n\nLINE|\Z)", re.S)
@@ -36,6 +39,8 @@ def may_pass(error: duckdb.Error) -> bool:
     """Whether *error* is what a file replaced under a query looks like."""
     if _OURS.search(str(error)):
         return False
+    if isinstance(error, duckdb.InvalidInputException):
+        return _OF_A_FILE.search(str(error)) is not None
     return type(error) is duckdb.Error or isinstance(error, (*_MAY_PASS, *BROKEN))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from replacer import MONTHS, ROWS, WHAT
@@ -20,6 +21,7 @@ from lake.errors import StorageError
 from lake.research import Lake
 from lake.storage.lake import Storage
 from lake.warehouse import Warehouse
+from lake.warehouse.failures import may_pass
 from tests.warehouse.lake_kit import series, write
 
 # Prices of each month: one price a month, whichever commit it is of.
@@ -174,3 +176,31 @@ def test_readers_under_replacement_for_a_minute(replaced: Path) -> None:
 def test_readers_that_have_the_lake_open_for_a_minute(replaced: Path) -> None:
     with Lake(replaced) as lake:
         assert ask_for(60, [make(lake) for make in INSIDE.values()]) > 50
+
+
+@pytest.mark.parametrize(
+    "sql", ["set lock_configuration = false", "select strptime('noon', '%H:%M')"]
+)
+def test_what_is_wrong_with_the_statement_is_not_waited_for(tmp_path: Path, sql: str) -> None:
+    """DuckDB calls it what it calls a torn file, but no commit will mend it."""
+    Storage.open(tmp_path / "data", create=True).close()
+    with (
+        Warehouse(tmp_path / "data") as warehouse,
+        pytest.raises(duckdb.InvalidInputException) as caught,
+    ):
+        warehouse.connection.execute(sql).fetchall()
+
+    assert not may_pass(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
+def test_a_torn_file_is_waited_for(tmp_path: Path, kept: float) -> None:
+    with Storage.open(tmp_path / "data", create=True) as storage:
+        write(storage, WHAT, datetime(2024, 1, 1), 10)
+    [path] = (tmp_path / "data").rglob("data.parquet")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+
+    with pytest.raises(duckdb.Error) as caught:
+        duckdb.sql(f"from read_parquet('{path}')").fetchall()
+
+    assert may_pass(caught.value)
