@@ -308,7 +308,7 @@ async def _asked(storage: Storage, settings: Settings, venue: Venue) -> list[Ins
     from lake.cli.fetch import engine
 
     async with engine(storage, settings) as backfill:
-        source = await backfill.venues.source(venue)
+        source = await backfill.venues.exchange(venue)
         listed: list[Instrument] = await source.instruments()
     if settings.base_url is None and not storage.read_only:
         from lake.cli.arguments import utc_now

@@ -16,6 +16,7 @@ from lake.ingestion.archive_pass import ArchivePass
 from lake.ingestion.brought import Brought
 from lake.ingestion.estimates import Sureness
 from lake.ingestion.events import Listener
+from lake.sources.archive.archive_source import no_archive
 from lake.sources.archive.binance_tree import (
     DEFAULT_URL,
     Choice,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 # Below the lake, so that a killed download goes on; a dot hides it from readers of files.
 DOWNLOADS = ".downloads"
+_NO_SUCH_FILE = "the archive has no such file"
 # For a plan: a month of minutes is 44,640 rows of 40 bytes and comes in a second or two.
 _BYTES_A_CANDLE, _SECONDS_A_FILE = 40, 1.5
 
@@ -122,7 +124,10 @@ class Archives:
         is_only = self.choice is Choice.ARCHIVE
         if self._is_stand_in or not is_offered(series):
             if is_only:
-                raise InvalidRequest(_no_archive(series, is_stand_in=self._is_stand_in))
+                is_stand_in = self._is_stand_in
+                raise InvalidRequest(
+                    _is_stand_ins(series) if is_stand_in else no_archive(str(series))
+                )
             return Offer(pieces, pieces)
         info = self._storage.catalog.series_info(series)
         held = None if info is None else info.variant
@@ -192,7 +197,7 @@ class Archives:
             return Brought(bringing.rows, left)
         if not left or must_stop():
             return Brought(bringing.rows, ())
-        why = bringing.problems[0] if bringing.problems else "the archive has no such file"
+        why = bringing.problems[0] if bringing.problems else _NO_SUCH_FILE
         for part in left:
             self._storage.catalog.add_failed(plan.series, part, lease.job_id, why)
         problem = None
@@ -200,6 +205,13 @@ class Archives:
             count = len(bringing.problems)
             text = f"{count:,} archive {'files' if count > 1 else 'file'} could not be used: {why}"
             problem = SourceError(text, retryable=False)
+        elif not bringing.files_had and not self._storage.catalog.partitions(plan.series):
+            name = plan.instrument.native_id
+            problem = SourceError(
+                f"{plan.series.venue}'s archive has no file of {name} in {plan.wanted}. Is the "
+                "name right, and was it listed then?",
+                retryable=False,
+            )
         return Brought(bringing.rows, (), problem)
 
     def _left(self, plan: SeriesPlan, lease: Lease) -> list[TimeRange]:
@@ -215,15 +227,9 @@ def _is_mixable(series: Series, held: str | None) -> bool:
     return series.data_type is not DataType.TRADES or held in (None, "aggregate/venue")
 
 
-def _no_archive(series: Series, *, is_stand_in: bool) -> str:
-    if is_stand_in:
-        return (
-            "Only archives were asked for (--source archive), but another address answers for "
-            f"{series.venue}: the vendor's own files would mix other rows in. Name the archive "
-            "that goes with it: --archive-url URL."
-        )
+def _is_stand_ins(series: Series) -> str:
     return (
-        f"Only archives were asked for (--source archive), but none that can be downloaded has "
-        f"{series}. Those of BINANCE, BINANCEUSDM and BINANCECOINM can be; files of others come "
-        "in with `lake import`. Leave --source out to ask the venue."
+        "Only archives were asked for (--source archive), but another address answers for "
+        f"{series.venue}: the vendor's own files would mix other rows in. Name the archive "
+        "that goes with it: --archive-url URL."
     )

@@ -50,6 +50,7 @@ class ArchivePass:
         variant: The kind of trades that the series holds.
         is_again: Files that were taken in before are read again.
         must_stop: Asked between files.
+        files_had: How many there were, of those that were asked for.
         problems: Why files could not be had or used; the range of such a file is left.
     """
 
@@ -66,6 +67,7 @@ class ArchivePass:
     variant: str | None = None
     is_again: bool = False
     rows: int = 0
+    files_had: int = 0
     problems: list[str] = field(default_factory=list)
     _days_held: list[tuple[RemoteFile, Downloaded]] = field(default_factory=list)
     _known: dict[str, KnownFile] = field(default_factory=dict)
@@ -105,7 +107,9 @@ class ArchivePass:
                 if found is None:
                     await self._absent(file)
                     waiting.extendleft(reversed(self._days(file, pieces)))
-                elif not await self._add(file, found, pieces):
+                    continue
+                self.files_had += 1
+                if not await self._add(file, found, pieces):
                     waiting.extendleft(reversed(self._days(file, pieces)))
             await self._flush(pieces)
         finally:

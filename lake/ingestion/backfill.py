@@ -16,7 +16,6 @@ from lake.domain.gaps import GapReason, first_row_text
 from lake.domain.identifiers import DataType, Series
 from lake.domain.jobs import Job, JobState, Lease
 from lake.domain.ranges import subtract
-from lake.domain.resolve import resolve
 from lake.domain.times import iso
 from lake.errors import InvalidRequest, LakeError, StorageError
 from lake.ingestion.archive_offers import Archives, Wanted
@@ -101,21 +100,25 @@ class Backfill:
     ) -> None:
         self._storage = storage
         self._listener: Listener = on_event or ignore
-        self.venues = Venues(
-            storage,
-            base_url=base_url,
-            accept_base_url=accept_base_url,
-            rate_share=rate_share,
-            max_workers=max_workers,
-            on_wait=lambda venue, why, seconds: self.emit(Waiting(venue, why, seconds)),
-        )
         self.archives = Archives(
             storage,
             choice=choice,
             url=archive_url,
             is_stand_in=base_url is not None,
-            origin=_archive_origin(archive_url, self.venues),
+            # As for a base URL: only a mirror is the vendor.
+            origin="venue" if archive_url is None or accept_base_url else "base-url",
             min_free=min_free,
+        )
+        # Who names a stand-in for the venue wants its clock and its list.
+        is_alone = choice is Choice.ARCHIVE and base_url is None
+        self.venues = Venues(
+            storage,
+            base_url=archive_url if is_alone else base_url,
+            accept_base_url=accept_base_url,
+            rate_share=rate_share,
+            max_workers=max_workers,
+            on_wait=lambda venue, why, seconds: self.emit(Waiting(venue, why, seconds)),
+            archive=self.archives.downloader if is_alone else None,
         )
         self.planner = Planner(storage, self.venues, self.archives)
         self._gates = Gates(
@@ -264,6 +267,9 @@ class Backfill:
         catalog = self._storage.catalog
         for each in plan.series:
             source = self.venues.opened(each.series.venue)
+            if catalog.instrument(each.series.instrument_id) is None:
+                # Nobody has listed it: an archive names it by its files alone.
+                catalog.upsert_instruments([each.instrument])
             catalog.ensure_series(
                 each.series,
                 self.origin,
@@ -308,8 +314,8 @@ class Backfill:
                 "keep no history of their books, so that cannot be made up for. Record from now "
                 f"on: lake backfill {job.venue} {job.instrument_id.symbol} --type orderbook."
             )
-        listed = await self.venues.instruments(job.venue)
-        [instrument] = resolve(job.instrument_id.symbol, job.venue, listed)
+        named = await self.venues.names(job.venue)
+        [instrument] = named(job.instrument_id.symbol)
         plan = await self.planner.plan_series(
             job.venue, [Wanted(instrument, job.series, job.range)], refetch=job.refetch
         )
@@ -383,8 +389,3 @@ class Backfill:
             if source is not None:
                 self._listener(BudgetState(event.series.venue, source.budget_share))
         self._listener(event)
-
-
-def _archive_origin(url: str | None, venues: Venues) -> str:
-    """What marks rows of an archive at *url*: as for a base URL, only a mirror is the vendor."""
-    return "venue" if url is None or venues.accept_base_url else "base-url"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from lake.domain.identifiers import DataType, InstrumentId, Series, Venue
 from lake.domain.jobs import Job, JobState
 from lake.domain.ranges import TimeRange
-from lake.domain.resolve import resolve
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import iso
 from lake.errors import InvalidRequest
@@ -108,8 +107,8 @@ class DataIngestionEngine:
         Series(data_type, instrument_id, length)
         window = TimeRange(start_time, end_time)
         backfill = self._engine()
-        listed = await backfill.venues.instruments(instrument_id.venue)
-        [instrument] = resolve(instrument_id.symbol, instrument_id.venue, listed)
+        named = await backfill.venues.names(instrument_id.venue)
+        [instrument] = named(instrument_id.symbol)
         series = Series(data_type, instrument.id, length)
         # What a series may not be mixed with is said by the venue's entry, once it is open.
         source = await backfill.venues.source(series.venue)

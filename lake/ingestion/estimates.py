@@ -17,7 +17,7 @@ from lake.domain.identifiers import DataType, Instrument, Series
 from lake.domain.ranges import TimeRange, intersect
 
 if TYPE_CHECKING:
-    from lake.sources.ccxt_source import CcxtSource
+    from lake.sources.source import Source
     from lake.storage.catalog import Catalog
 
 # What a stored row takes on disk where nothing of the series is held yet. Candles: measured by
@@ -62,7 +62,7 @@ class Size:
 
 
 def size_of(
-    source: CcxtSource,
+    source: Source,
     catalog: Catalog,
     series: Series,
     pieces: Sequence[TimeRange],
@@ -93,7 +93,7 @@ def size_of(
 
 
 async def count_rows(
-    source: CcxtSource, instrument: Instrument, series: Series, pieces: Sequence[TimeRange]
+    source: Source, instrument: Instrument, series: Series, pieces: Sequence[TimeRange]
 ) -> int | None:
     """How many rows the venue has in *pieces*, where a few requests tell; None where not.
 

@@ -14,7 +14,6 @@ from lake.domain.gaps import GapReason, held_ranges, listed_from
 from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.jobs import Job, JobState
 from lake.domain.ranges import TimeRange, intersect, range_or_none, subtract, union
-from lake.domain.resolve import resolve
 from lake.domain.times import EPOCH, iso
 from lake.errors import InvalidRequest
 from lake.ingestion.archive_offers import Archives, Wanted
@@ -32,7 +31,7 @@ from lake.ingestion.venues import Venues
 from lake.sources.archive.binance_tree import Choice
 
 if TYPE_CHECKING:
-    from lake.sources.ccxt_source import CcxtSource
+    from lake.sources.source import Source
     from lake.storage.lake import Storage
 
 _TICK = timedelta(microseconds=1)
@@ -66,12 +65,8 @@ class Planner:
                 "their books: snapshots can only be taken now."
             )
         source = await self._venues.source(request.venue)
-        listed = await self._venues.instruments(request.venue)
-        chosen = {
-            each.code: each
-            for text in request.instruments
-            for each in resolve(text, request.venue, listed)
-        }
+        named = await self._venues.names(request.venue)
+        chosen = {each.code: each for text in request.instruments for each in named(text)}
         now = await source.server_time()
         window = _window(request, now)
         wanted = [
@@ -104,7 +99,7 @@ class Planner:
         )
         return Plan(tuple(each for each in planned if each is not None))
 
-    def require_possible(self, source: CcxtSource, instrument: Instrument, series: Series) -> None:
+    def require_possible(self, source: Source, instrument: Instrument, series: Series) -> None:
         """Refuse what the venue cannot give, or what would share a folder with another.
 
         Raises:
@@ -115,7 +110,7 @@ class Planner:
 
     async def _plan_one(
         self,
-        source: CcxtSource,
+        source: Source,
         each: Wanted,
         *,
         now: datetime,
@@ -178,7 +173,7 @@ class Planner:
 
     async def _with_first(
         self,
-        source: CcxtSource,
+        source: Source,
         instrument: Instrument,
         series: Series,
         wanted: TimeRange,
@@ -201,7 +196,7 @@ class Planner:
             moment = await source.first_available(instrument, series)
         return replace(known, first_available=listed_from(moment, known.held))
 
-    def _known(self, source: CcxtSource, series: Series, now: datetime) -> Known:
+    def _known(self, source: Source, series: Series, now: datetime) -> Known:
         catalog = self._storage.catalog
         info = catalog.series_info(series)
         obtainable, why = source.obtainable(series, now=now)

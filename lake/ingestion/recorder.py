@@ -84,7 +84,7 @@ class Recorder:
             InvalidRequest: A series is held with rows of another origin or depth.
             asyncio.CancelledError: Stopped at once; what was committed stays.
         """
-        source = await self._venues.source(plan.recording.venue)
+        source = await self._venues.exchange(plan.recording.venue)
         started, every_us = time.monotonic(), plan.recording.every // MICROSECOND
         first = -(-to_us(_now()) // every_us)
         jobs = self._jobs = await asyncio.to_thread(self._claim_all, plan, first * every_us)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.jobs import JobState
-from lake.domain.resolve import resolve
 from lake.errors import InvalidRequest
 from lake.ingestion.estimates import BYTES_PER_ROW, DEPTH_MEASURED
 
@@ -127,13 +126,9 @@ async def plan_recording(venues: Venues, catalog: Catalog, recording: Recording)
             f"Snapshots every {span_text(recording.every)} were asked for. Over REST the shortest "
             f"interval is {span_text(_SHORTEST)}."
         )
-    source = await venues.source(recording.venue)
-    listed = await venues.instruments(recording.venue)
-    chosen = {
-        each.code: each
-        for text in recording.instruments
-        for each in resolve(text, recording.venue, listed)
-    }
+    source = await venues.exchange(recording.venue)
+    named = await venues.names(recording.venue)
+    chosen = {each.code: each for text in recording.instruments for each in named(text)}
     books = []
     for each in chosen.values():
         series = Series(DataType.ORDERBOOK, each.id)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import Series, Venue
 from lake.domain.ranges import TimeRange, intersect, union
-from lake.domain.resolve import resolve
 from lake.errors import InvalidRequest, SourceError
 from lake.ingestion.archive_offers import Wanted
 from lake.ingestion.planning import Plan, SeriesPlan, Unreachable, slots
@@ -36,7 +35,7 @@ async def plan_repair(backfill: Backfill, damages: Mapping[Series, Sequence[Time
         by_venue[series.venue].append(series)
     for venue, mine in by_venue.items():
         try:
-            listed = await backfill.venues.instruments(venue)
+            named = await backfill.venues.names(venue)
         except (SourceError, InvalidRequest) as error:
             unreachable.append(Unreachable(venue, str(error)))
             continue
@@ -44,7 +43,7 @@ async def plan_repair(backfill: Backfill, damages: Mapping[Series, Sequence[Time
             ranges = _coalesced(series, damages[series])
             hull = TimeRange(ranges[0].start, ranges[-1].end)
             try:
-                [instrument] = resolve(series.instrument_id.symbol, venue, listed)
+                [instrument] = named(series.instrument_id.symbol)
                 wanted = [Wanted(instrument, series, hull)]
                 plan = await backfill.planner.plan_series(venue, wanted, refetch=True)
             except (SourceError, InvalidRequest) as error:

@@ -27,7 +27,7 @@ from lake.ingestion.planning import slots
 from lake.ingestion.room import require_room
 
 if TYPE_CHECKING:
-    from lake.sources.ccxt_source import CcxtSource
+    from lake.sources.source import Source
     from lake.storage.lake import Storage
 
 _T = TypeVar("_T")
@@ -59,7 +59,7 @@ class JobRunner:
     def __init__(
         self,
         storage: Storage,
-        source: CcxtSource,
+        source: Source,
         *,
         job: Job,
         lease: Lease,

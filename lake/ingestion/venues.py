@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import Instrument, InstrumentId, Venue
+from lake.domain.resolve import resolve
 from lake.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from lake.sources.archive.download import Downloader
     from lake.sources.ccxt_source import CcxtSource
+    from lake.sources.source import Source
     from lake.storage.lake import Storage
 
 # Market lists are the heaviest and most often blocked call; listings change about daily.
@@ -30,12 +33,19 @@ class Venues:
         rate_share: float,
         max_workers: int,
         on_wait: Callable[[Venue, str, float], None],
+        archive: Downloader | None = None,
     ) -> None:
+        """
+        Args:
+            archive: Asked instead of the venues, which are left alone then; *base_url* is where
+                it lies, where that is not the vendor's own place.
+        """
         self._storage = storage
         self._base_url = base_url
         self._rate_share = rate_share
         self._on_wait = on_wait
-        self._sources: dict[Venue, CcxtSource] = {}
+        self._archive = archive
+        self._sources: dict[Venue, Source] = {}
         self._opening = asyncio.Lock()
         self._clashing: dict[InstrumentId, Instrument] = {}
         self.accept_base_url = accept_base_url
@@ -57,36 +67,87 @@ class Venues:
         what it lacks is not therefore lacking at the venue."""
         return self._base_url is not None and self.accept_base_url
 
-    async def source(self, venue: Venue) -> CcxtSource:
-        """The connection to *venue*, opened when first asked for."""
-        from lake.sources.ccxt_source import CcxtSource
+    async def source(self, venue: Venue) -> Source:
+        """The connection to *venue*, opened when first asked for.
 
+        Raises:
+            InvalidRequest: Only archives are asked, and the venue has none.
+            SourceError: The venue does not answer.
+        """
         async with self._opening:
             if venue not in self._sources:
-                self._sources[venue] = await CcxtSource.open(
-                    venue,
-                    base_url=self._base_url,
-                    origin=self.origin,
-                    ledger=self._storage.rates,
-                    rate_share=self._rate_share,
-                    on_wait=lambda why, seconds: self._on_wait(venue, why, seconds),
-                )
+                self._sources[venue] = await self._open(venue)
             return self._sources[venue]
 
-    def opened(self, venue: Venue) -> CcxtSource | None:
+    async def _open(self, venue: Venue) -> Source:
+        if self._archive is not None:
+            from lake.sources.archive.archive_source import ArchiveSource
+
+            return ArchiveSource(venue, self._archive)
+        from lake.sources.ccxt_source import CcxtSource
+
+        return await CcxtSource.open(
+            venue,
+            base_url=self._base_url,
+            origin=self.origin,
+            ledger=self._storage.rates,
+            rate_share=self._rate_share,
+            on_wait=lambda why, seconds: self._on_wait(venue, why, seconds),
+        )
+
+    async def exchange(self, venue: Venue) -> CcxtSource:
+        """The connection to *venue* itself, for what no archive has.
+
+        Raises:
+            InvalidRequest: Only archives are asked.
+            SourceError: The venue does not answer.
+        """
+        from lake.sources.ccxt_source import CcxtSource
+
+        source = await self.source(venue)
+        if not isinstance(source, CcxtSource):
+            raise InvalidRequest(
+                f"Only archives were asked for (--source archive), and none tells what {venue} "
+                "has at the moment. Leave --source out to ask the venue."
+            )
+        return source
+
+    def opened(self, venue: Venue) -> Source | None:
         """The connection to *venue*, where there is one already."""
         return self._sources.get(venue)
 
+    async def names(self, venue: Venue) -> Callable[[str], Sequence[Instrument]]:
+        """What tells the instruments of *venue* that a text names; several only for a pattern.
+
+        It raises ``InvalidRequest`` where there is none, or where it is not clear which.
+
+        Raises:
+            SourceError: The list is not known yet and cannot be had.
+        """
+        listed = await self.instruments(venue)
+        if self._archive is None:
+            return lambda text: resolve(text, venue, listed)
+        from lake.sources.archive.archive_source import ArchiveSource
+
+        source = await self.source(venue)
+        assert isinstance(source, ArchiveSource)
+        fetched = await asyncio.to_thread(self._storage.catalog.markets_fetched_at, venue)
+        return lambda text: source.named(text, listed, is_all=fetched is not None)
+
     async def instruments(self, venue: Venue) -> list[Instrument]:
-        """The instruments of *venue*: from the catalog while fresh, else from the venue."""
+        """The instruments of *venue*: from the catalog while fresh, else from the venue.
+
+        Where only archives are asked, those that the lake knows.
+        """
         catalog = self._storage.catalog
+        if self._archive is not None:
+            return await asyncio.to_thread(catalog.instruments, venue)
         fetched = await asyncio.to_thread(catalog.markets_fetched_at, venue)
         now = datetime.now(UTC).replace(tzinfo=None)
         # A stand-in for the venue may list other instruments than the venue itself.
         if self._base_url is None and fetched is not None and now - fetched < MARKETS_AGE:
             return await asyncio.to_thread(catalog.instruments, venue)
-        source = await self.source(venue)
-        listed = await source.instruments()
+        listed = await (await self.exchange(venue)).instruments()
         if not self._storage.read_only:
             # A stand-in's list must not pass for the venue's own tomorrow.
             fetched_at = now if self._base_url is None else None

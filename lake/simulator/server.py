@@ -142,8 +142,8 @@ def _handler(
         path = request.path
         if path.startswith(PREFIX):
             return await _controlled(exchange, request)
-        if request.method != "GET":
-            return web.Response(status=405)
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, headers={"Date": date()})
         if path.startswith(ARCHIVE):
             answer = await asyncio.to_thread(exchange.file, path, request.headers)
         else:

@@ -81,8 +81,8 @@ def classify(error: BaseException, exchanged: Exchanged, what: str) -> SourceErr
     if status == 451:
         return Fault(
             f"{what}: the venue does not serve this region (HTTP 451). Use a venue that "
-            "does (BINANCE has BINANCEUS), a proxy you may use (HTTPS_PROXY), or import the "
-            "vendor's archives with `lake import`.",
+            "does (BINANCE has BINANCEUS), a proxy you may use (HTTPS_PROXY), or take "
+            "the rows from the vendor's archive alone (--source archive, or `lake import`).",
             retryable=False,
             tries=_TRIES_WHEN_REFUSED,
         )

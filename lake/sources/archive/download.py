@@ -14,7 +14,7 @@ import shutil
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -24,6 +24,7 @@ import certifi
 from lake.errors import SourceError, StorageError
 from lake.sources.answers import Retry
 from lake.sources.archive.digests import sha256_of
+from lake.sources.errors import http_date_s
 
 _CHUNK = 1 << 20
 # A month of Binance's trades of its largest market is some 10 GB.
@@ -32,6 +33,7 @@ _MOST_CHECKSUM_BYTES = 4_096
 # No byte for so long is a broken line; a whole month may take its time.
 _SILENCE_S = 60.0
 _CONNECT_S = 20.0
+_TRIES_AT_FIRST = 4
 _SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
@@ -147,6 +149,32 @@ class Downloader:
 
         return await self._retry.run(ask)
 
+    async def date_s(self, *, is_first: bool) -> float:
+        """The server's time in seconds since 1970, at least: its Date, and for how long a cache
+        has kept that.
+
+        Args:
+            is_first: Nothing was heard of the server yet: who has no network wants to hear it
+                now, not in a minute.
+
+        Raises:
+            SourceError: It cannot be reached, or does not tell.
+        """
+
+        async def ask() -> float:
+            url = self.url("")
+            async with _reaching(url), self._opened().head(url) as response:
+                # Whatever it thinks of the root: every answer has a date.
+                told, age = response.headers.get("Date"), response.headers.get("Age", "0")
+            date = http_date_s(told)
+            if date is None:
+                raise SourceError(f"{url} does not tell the time ({told!r}).", retryable=True)
+            return date + (int(age) if age.isdecimal() else 0)
+
+        self.requests += 1
+        tries = min(self._retry.attempts, _TRIES_AT_FIRST) if is_first else self._retry.attempts
+        return await replace(self._retry, attempts=tries).run(ask)
+
     async def _once(self, path: str, target: Path) -> Downloaded | None:
         part = target.with_name(f".{target.name}.part")
         with _opened(part) as file:
@@ -202,23 +230,14 @@ class Downloader:
         """One request; every way it can fail ends as a ``SourceError``. 404 and 416 are answers."""
         url = self.url(path)
         self.requests += 1
-        try:
-            async with self._opened().get(url, headers=headers) as response:
-                if response.status >= 400 and response.status not in (404, 416):
-                    raise SourceError(
-                        f"{url} answered with status {response.status}. If it stays so, fetch "
-                        "from the venue: --source rest.",
-                        retryable=response.status in _PASSING,
-                    )
-                yield response
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error, StorageError):
-                raise
-            raise SourceError(
-                f"{url} cannot be reached ({error or type(error).__name__}). Fetch from the "
-                "venue instead (--source rest), or name a mirror (--archive-url).",
-                retryable=True,
-            ) from error
+        async with _reaching(url), self._opened().get(url, headers=headers) as response:
+            if response.status >= 400 and response.status not in (404, 416):
+                raise SourceError(
+                    f"{url} answered with status {response.status}. If it stays so, fetch "
+                    "from the venue: --source rest.",
+                    retryable=response.status in _PASSING,
+                )
+            yield response
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -248,6 +267,19 @@ class Downloader:
         if digest is not None:
             beside = target.with_name(f"{target.name}.CHECKSUM")
             beside.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
+
+
+@asynccontextmanager
+async def _reaching(url: str) -> AsyncIterator[None]:
+    """Every way in which a request can fail ends as a ``SourceError``."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise SourceError(
+            f"{url} cannot be reached ({error or type(error).__name__}). Fetch from the "
+            "venue instead (--source rest), or name a mirror (--archive-url).",
+            retryable=True,
+        ) from error
 
 
 def remove(found: Downloaded) -> None:
