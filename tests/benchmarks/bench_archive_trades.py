@@ -20,7 +20,17 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 
+from lake.domain.identifiers import Venue
+from lake.domain.schemas import TRADES
+from lake.ingestion.imports import import_files
+from lake.storage.lake import Storage
+from lake.storage.settings import writer_options
+from lake.storage.writing import DEFAULT_SIZES
 from tests.benchmarks.side_by_side import compare, measured
 
 NAME = "BTCUSDT-aggTrades-2024-03"
@@ -72,10 +82,6 @@ def write_archive(folder: Path, count: int, days: int) -> Path:
 
 def imported(archive: Path, lake: Path) -> int:
     """Import *archive* into a new lake in this process; how many trades that were."""
-    from lake.domain.identifiers import Venue
-    from lake.ingestion.imports import import_files
-    from lake.storage.lake import Storage
-
     with Storage.open(lake, create=True) as storage:
         report = import_files(storage, [archive], venue=Venue("BINANCE"))
     assert report.exit_code == 0, report
@@ -84,15 +90,6 @@ def imported(archive: Path, lake: Path) -> int:
 
 def bare(archive: Path, target: Path) -> int:
     """Inflate, parse and write the same rows, and nothing else."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.csv as pa_csv
-    import pyarrow.parquet as pq
-
-    from lake.domain.schemas import TRADES
-    from lake.storage.settings import writer_options
-    from lake.storage.writing import DEFAULT_SIZES
-
     kinds = dict.fromkeys(_COLUMNS, pa.int64())
     kinds |= {"price": pa.float64(), "quantity": pa.float64(), "maker": pa.bool_()}
     kinds["best"] = pa.bool_()
