@@ -3,11 +3,16 @@
 Run it with::
 
     python -m tests.benchmarks.bench_archive [--instruments 20] [--years 3] [--trades 100000000]
+                                             [--kills 3]
 
 It makes a tree like Binance's first (not measured), with checksums, and serves it on loopback from
 a process of its own: candles of 1m by month, aggregate trades of one instrument by day. Some months
 are missing (their days are there), some files differ from their checksum, and some are published
 anew afterwards. Rows per second are per core: rows over CPU seconds of the backfill's process.
+
+With ``--kills`` each backfill is killed (-9) so often, some seconds after it has begun, and started
+again; what the server sent in all is compared with what the files are, since a restart goes on
+where the line broke. What is stored is counted at the end and has to be everything.
 """
 
 from __future__ import annotations
@@ -23,7 +28,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import zipfile
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -165,14 +172,69 @@ def revise(root: Path) -> None:
 
 async def serve(root: Path) -> None:
     """The tree on a free port, until stdin ends; the first line is its address."""
+    sent: Counter[str] = Counter()
+
+    async def told(request: web.Request) -> web.Response:
+        return web.json_response(sent)
+
+    async def file(request: web.Request) -> web.StreamResponse:
+        path = root / request.match_info["path"]
+        if not path.is_file():
+            raise web.HTTPNotFound
+        size = path.stat().st_size
+        start = request.http_range.start or 0
+        response = web.StreamResponse(status=206 if start else 200)
+        response.headers["ETag"] = f'"{size}-{path.stat().st_mtime_ns}"'
+        response.content_length = size - start
+        await response.prepare(request)
+        with path.open("rb") as opened:
+            opened.seek(start)
+            while chunk := opened.read(1 << 16):
+                await response.write(chunk)
+                sent[path.name] += len(chunk)
+        return response
+
     application = web.Application()
-    application.router.add_static("/", root)
+    application.router.add_get("/sent", told)
+    application.router.add_get("/{path:.+}", file)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
+
+
+def sent_again(url: str, tree: Path, kind: str) -> str:
+    """How much more was sent than the files of *kind* are."""
+    with urllib.request.urlopen(f"{url}/sent") as answer:
+        sent = json.loads(answer.read())
+    sizes = {path.name: path.stat().st_size for path in tree.rglob(f"*{kind}*.zip")}
+    asked = {name: size for name, size in sizes.items() if sent.get(name)}
+    twice = [name for name, size in asked.items() if sent[name] >= 2 * size]
+    whole, total = sum(asked.values()), sum(sent[name] for name in asked)
+    return (
+        f"{len(asked):,} files of {whole:,} bytes, sent {total:,} bytes "
+        f"({total / whole - 1:+.2%}), {len(twice)} of them twice whole"
+    )
+
+
+def kill(*words: str, after_s: float) -> None:
+    """Start a command, and kill it -9 some seconds later."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lake", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "LAKE_MIN_FREE": "0"},
+    )
+    try:
+        process.wait(after_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        print(f"  killed after {after_s:.1f} s", flush=True)
+    else:
+        print(f"  ended within {after_s:.1f} s, too soon to be killed", flush=True)
 
 
 def lake(*words: str, expected: int = 0) -> dict[str, float]:
@@ -206,7 +268,10 @@ def lake(*words: str, expected: int = 0) -> dict[str, float]:
     return {"wall_s": time.perf_counter() - started, "cpu_s": cpu, "peak_mb": peak / 1024}
 
 
-def shown(what: str, rows: int, done: dict[str, float]) -> None:
+def shown(what: str, rows: int, done: dict[str, float], kills: int) -> None:
+    if kills:
+        print(f"{what}: the rest in {done['wall_s']:.1f} s, peak {done['peak_mb']:.0f} MB")
+        return
     print(
         f"{what}: {rows / done['cpu_s']:,.0f} rows/s per core, {rows / done['wall_s']:,.0f} rows/s "
         f"wall, peak {done['peak_mb']:.0f} MB",
@@ -250,14 +315,22 @@ def run(place: Path, options: argparse.Namespace) -> None:
             ask = ["backfill", "binance", *names(options.instruments), "--timeframe", "1m", "--yes"]
             end = START.replace(year=START.year + options.years)
             span = ["--start", f"{START:%F}", "--end", f"{end:%F}", "--source", "archive"]
-            shown("candles", rows, lake(*ask, *span, *line))
+            for number in range(options.kills):
+                kill(*ask, *span, *line, after_s=4 + 5.3 * number)
+            shown("candles", rows, lake(*ask, *span, *line), options.kills)
             again = lake(*ask, *span, *line)
             print(f"again: {again['wall_s']:.1f} s")
+            if options.kills:
+                print(sent_again(url, tree, "-1m-"))
             if options.trades:
                 ask = ["backfill", "binance", names(1)[0], "--type", "trades", "--yes"]
                 last = START + options.trades // TRADES_A_DAY * DAY
                 span = ["--start", f"{START:%F}", "--end", f"{last:%F}", "--source", "archive"]
-                shown("trades", options.trades, lake(*ask, *span, *line))
+                for number in range(options.kills):
+                    kill(*ask, *span, *line, after_s=6 + 5.3 * number)
+                shown("trades", options.trades, lake(*ask, *span, *line), options.kills)
+                if options.kills:
+                    print(sent_again(url, tree, "-aggTrades-"))
             revise(tree)
             lake("archive", "verify", "--changed", *line, expected=3)
             lake("archive", "verify", "--fix", *line)
@@ -274,7 +347,9 @@ def run(place: Path, options: argparse.Namespace) -> None:
     )
     series = json.loads(counted.stdout)
     stored = sum(each["rows"] for each in series if each["timeframe"])
-    print(f"stored {stored:,} candles of {rows:,}; missing: {[e['missing'] for e in series][:3]}")
+    fills = sum(each["rows"] for each in series if not each["timeframe"])
+    print(f"stored {stored:,} candles of {rows:,}, {fills:,} trades of {options.trades:,}")
+    assert (stored, fills) == (rows, options.trades)
 
 
 def main() -> None:
@@ -282,6 +357,7 @@ def main() -> None:
     parser.add_argument("--instruments", type=int, default=20)
     parser.add_argument("--years", type=int, default=3)
     parser.add_argument("--trades", type=int, default=100_000_000)
+    parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
