@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 from typing import IO
 
-from lake.sources.archive.container import MAX_RATIO, RATIO_FREE_BYTES, refused
+from lake.sources.archive.container import MAX_RATIO, RATIO_FREE_BYTES, damaged, refused
 
 _MAGIC = b"ARROW1"
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
@@ -35,7 +35,7 @@ def require_sizes(path: Path) -> None:
                         path, f"unpacks to more than {MAX_RATIO} times its size: a zip bomb"
                     )
     except (struct.error, IndexError, _Odd) as error:
-        raise refused(path, "is cut short or damaged") from error
+        raise damaged(path, "is cut short or damaged") from error
 
 
 class _Odd(Exception):

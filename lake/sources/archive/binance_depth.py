@@ -35,7 +35,7 @@ from lake.sources.archive.book_builder import BookEvent, Continuity, Level
 from lake.sources.archive.book_csv import book_tables, spans
 from lake.sources.archive.book_stream import as_told, book_variant, builder_of, rebuilt
 from lake.sources.archive.bound_reader import BoundReader
-from lake.sources.archive.container import refused
+from lake.sources.archive.container import damaged, refused
 from lake.sources.archive.csv_blocks import CsvColumns
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints, NotRecognised, Streamed
 from lake.sources.archive.mapped_reader import first_lines, require_utc
@@ -202,7 +202,7 @@ def _events(tables: Iterator[pa.Table], path: Path, in_base: ToBase) -> Iterator
 def _event(message: _Message, path: Path) -> BookEvent:
     if message.is_snapshot and not (message.bids and message.asks):
         side = "asks" if message.bids else "bids"
-        raise refused(path, f"has a snapshot without {side}: a part of it was cut off")
+        raise damaged(path, f"has a snapshot without {side}: a part of it was cut off")
     return BookEvent(
         message.ts_us,
         sorted(message.bids, reverse=True) if message.is_snapshot else message.bids,

@@ -97,7 +97,7 @@ class Container:
             return Inflating(self.file, member)
         except (zipfile.BadZipFile, OSError, ValueError, struct.error) as error:
             # What the directory says of the member is not where it says.
-            raise refused(self.path, f"is damaged ({error})") from error
+            raise damaged(self.path, f"is damaged ({error})") from error
         except (NotImplementedError, RuntimeError) as error:
             raise refused(self.path, f"is packed in a way that is not read ({error})") from error
 
@@ -189,18 +189,24 @@ class Stream(io.RawIOBase):
         except _DAMAGE as error:
             is_cut = isinstance(error, EOFError) or "Truncated" in str(error)
             why = "is cut short" if is_cut else f"is damaged ({error})"
-            self._fail(why, error)
-        raise AssertionError("unreachable")
+            self.error = damaged(self._container.path, why)
+            raise self.error from error
 
-    def _fail(self, why: str, cause: Exception | None = None) -> None:
+    def _fail(self, why: str) -> None:
         self.error = refused(self._container.path, why)
-        raise self.error from cause
+        raise self.error
 
 
 def refused(path: Path, why: str) -> SourceError:
-    """The error for a file that cannot be used; what to do is the same for all of them."""
+    """The error for a file that is not what is read here."""
+    return SourceError(f"{path.name} {why}. Nothing of it was stored.", retryable=False)
+
+
+def damaged(path: Path, why: str) -> SourceError:
+    """The error for a file that did not arrive as it was sent: another copy may be whole."""
     return SourceError(
-        f"{path.name} {why}. Nothing of it was stored; download it again.", retryable=False
+        f"{path.name} {why}. Nothing of it was stored; download or copy it again.",
+        retryable=False,
     )
 
 
@@ -256,14 +262,14 @@ def _opened(path: Path, has_digest: Callable[[Path], bool], unlike: bytes) -> It
 def _require_data(path: Path, head: bytes, unlike: bytes) -> None:
     """Refuse what is no data at all: nothing, or an answer of a web server saved as a file."""
     if not head:
-        raise refused(path, "is empty")
+        raise damaged(path, "is empty")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if start and start in unlike:
         kind = "a web page or error message" if start == b"<" else "a JSON message"
-        raise refused(path, f"is {kind} saved under the name of an archive")
+        raise damaged(path, f"is {kind} saved under the name of an archive")
     is_packed = head.startswith((b"PK", b"\x1f\x8b"))
     if path.suffix.lower() == ".zip" and not is_packed:
-        raise refused(path, "is not a zip")
+        raise damaged(path, "is not a zip")
 
 
 def _checksum(path: Path) -> bool:
@@ -279,7 +285,7 @@ def _checksum(path: Path) -> bool:
             retryable=False,
         )
     if sha256_of(path) != found[1].lower():
-        raise refused(path, f"differs from its checksum in {beside.name}")
+        raise damaged(path, f"differs from its checksum in {beside.name}")
     return True
 
 
@@ -290,7 +296,7 @@ def _zip(path: Path, file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         # The directory of a zip is at its end, so this is what a cut download looks like.
-        raise refused(path, "is a zip that is cut short or damaged") from error
+        raise damaged(path, "is a zip that is cut short or damaged") from error
     with archive:
         yield archive
 

@@ -23,7 +23,7 @@ from lake.domain.times import from_us, to_us
 from lake.domain.variants import derive_refs
 from lake.errors import SourceError
 from lake.sources.archive.claims import promised_claim
-from lake.sources.archive.container import refused
+from lake.sources.archive.container import damaged, refused
 from lake.sources.archive.format import ArchiveFile, Streamed
 from lake.sources.archive.mapped_columns import Converted, Converter
 from lake.sources.archive.mapped_funding import funding_rows
@@ -82,7 +82,7 @@ def streamed(file: ArchiveFile, mapping: Mapping, *, now: datetime, scratch: Pat
             reading.refuse_nonsense(spool.seen)
             spool.finish()
         except (pa.ArrowException, OSError) as error:
-            raise refused(file.path, f"is damaged, or cannot be read ({error})") from error
+            raise damaged(file.path, f"is damaged, or cannot be read ({error})") from error
         except SourceError as error:
             if file.path.name in str(error):
                 raise

@@ -23,6 +23,7 @@ from lake.sources.archive.container import (
     MAX_RATIO,
     RATIO_FREE_BYTES,
     Container,
+    damaged,
     open_container,
     peek,
     refused,
@@ -144,7 +145,7 @@ def read_json(path: Path) -> Any:
     try:
         return msgspec.json.decode(_all_of(path))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise refused(path, f"is no whole JSON ({error})") from error
+        raise damaged(path, f"is no whole JSON ({error})") from error
 
 
 def _nothing(row: int) -> str:
@@ -192,7 +193,7 @@ def _json_rows(path: Path, mapping: Mapping) -> list[Any]:
         try:
             found = msgspec.json.Decoder().decode_lines(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise refused(path, f"is no whole JSON ({whole})") from whole
+            raise damaged(path, f"is no whole JSON ({whole})") from whole
     for key in mapping.rows_at:
         found = found.get(key) if isinstance(found, dict) else None
     if not isinstance(found, list):
@@ -271,7 +272,7 @@ def _arrow(path: Path, kind: str) -> Iterator[tuple[pa.Schema, Iterator[pa.Recor
                 count = reader.num_record_batches
                 yield reader.schema, (reader.get_batch(number) for number in range(count))
     except (pa.ArrowException, OSError) as error:
-        raise refused(path, f"is cut short or damaged ({error})") from error
+        raise damaged(path, f"is cut short or damaged ({error})") from error
 
 
 def _unpacked_bytes(file: pq.ParquetFile) -> int:
