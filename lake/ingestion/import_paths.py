@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lake.errors import InvalidRequest
@@ -39,4 +40,6 @@ def find(paths: Iterable[str | Path]) -> list[Found]:
 
 
 def _is_candidate(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
+    name = path.name.lower()
+    is_archive = any(fnmatchcase(name, f"*{suffix}") for suffix in SUFFIXES)
+    return is_archive and not name.startswith(".") and path.is_file()

@@ -26,6 +26,7 @@ from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest
 from lake.ingestion.events import JobEnded, JobStarted, Stored
+from lake.ingestion.import_paths import find
 from lake.ingestion.imports import (
     FileOutcome,
     FileState,
@@ -374,3 +375,14 @@ def test_a_hostile_file_does_not_keep_the_others_of_its_folder_out(
     assert report.exit_code == 4
     assert report.count(FileState.REFUSED) == 2
     assert [each.path for each in report.files if each.state is FileState.STORED] == [good]
+
+
+def test_folders_are_searched_for_names_whose_ends_differ(tmp_path: Path) -> None:
+    """An older recorder of cryptofeed numbers its files; a .part is nobody's."""
+    names = ["OKX.ws.3.12", "OKX.http.0.0", "a.CSV", "b.zip", ".hidden.zip", "c.zip.part", "d.ws"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+
+    found = find([tmp_path])
+
+    assert [each.path.name for each in found] == ["OKX.http.0.0", "OKX.ws.3.12", "a.CSV", "b.zip"]

@@ -150,7 +150,10 @@ class ArchiveFormat(Protocol):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """How names of such files end, in lower case: what folders are searched for."""
+        """How names of such files end, in lower case: what folders are searched for.
+
+        A part of a name that differs stands as ``*``.
+        """
 
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
         """The series in *path*, from its name and its first bytes; None where it is not this kind.

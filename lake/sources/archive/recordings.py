@@ -133,7 +133,7 @@ class CryptofeedRecordings(_Recordings):
     name = "cryptofeed recordings"
     files = "EXCHANGE.jsonl.zst, EXCHANGE.jsonl; older: EXCHANGE.ws.N.N beside EXCHANGE.http.N.N"
     venues = _VENUES
-    suffixes = (".jsonl.zst", ".jsonl", ".jsonl.gz")
+    suffixes = (".jsonl.zst", ".jsonl", ".jsonl.gz", ".ws.*.*", ".http.*.*")
 
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
         layout = _layout(path)
