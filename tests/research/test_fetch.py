@@ -106,6 +106,20 @@ def test_ctrl_c_twice_stops_at_once() -> None:
         run(work)
 
 
+def test_a_timeout_of_the_work_is_raised_and_long_work_is_waited_for() -> None:
+    async def work(stop_with: object) -> str:
+        await asyncio.sleep(0.6)
+        return "done"
+
+    async def late(stop_with: object) -> None:
+        await asyncio.sleep(0.3)
+        raise TimeoutError("the venue")
+
+    assert run(work) == "done"
+    with pytest.raises(TimeoutError, match="the venue"):
+        run(late)
+
+
 def test_an_error_of_the_work_is_raised() -> None:
     async def work(stop_with: object) -> None:
         raise InvalidRequest("wrong")
