@@ -185,9 +185,14 @@ def test_make_alone_explains_every_target() -> None:
     ],
 )
 def test_make_backfill_passes_its_variables_on(variables: list[str], expected: str) -> None:
+    # `make test ARGS=...` hands its own variables down.
+    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    environment.pop("ARGS", None)
+
     shown = subprocess.run(
         ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", "backfill", *variables],
         cwd=REPOSITORY,
+        env=environment,
         capture_output=True,
         text=True,
         check=True,

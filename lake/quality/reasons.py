@@ -9,6 +9,7 @@ candle or trades contain what is missing, that nothing was traded.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
@@ -36,6 +37,8 @@ BATCH_ROWS = 60_000_000
 MEMORY = "1500MiB"
 # Longer candles, and the trades before and after, may lie so far outside of a hole.
 _MARGIN = timedelta(days=32)
+# Reads spend at most this part of the time on reasons.
+_SHARE_OF_READS = 0.02
 # What may turn out to be something else; the others are facts already.
 _MAY_CHANGE = frozenset(
     {
@@ -52,10 +55,19 @@ _HOLES = (
 )
 
 
-def explained_gaps(storage: Storage, wanted: Collection[Series] | None = None) -> list[Gap]:
+def explained_gaps(
+    storage: Storage, wanted: Collection[Series] | None = None, *, newest: bool = True
+) -> list[Gap]:
     """The gaps of *wanted* (None: of all series), by series and time, with their reasons.
 
     What other rows show is looked for first, where that can change a reason.
+
+    Args:
+        storage: The lake.
+        wanted: The series.
+        newest: Look again whenever the lake has changed. A read of rows says False: reasons that
+            were found before do until looking again is cheap. In a lake that grows every second
+            all of its holes would be looked into with every read.
 
     Raises:
         StorageError: A file is damaged, or the catalog cannot be read or written.
@@ -64,7 +76,9 @@ def explained_gaps(storage: Storage, wanted: Collection[Series] | None = None) -
     is_open = any(
         gap.series.data_type is DataType.OHLCV and gap.reason in _MAY_CHANGE for gap in found
     )
-    return find_gaps(storage, wanted) if is_open and explain_gaps(storage) else found
+    if not is_open or not (newest or storage.checks.facts_are_cheap(_SHARE_OF_READS)):
+        return found
+    return find_gaps(storage, wanted) if explain_gaps(storage) else found
 
 
 def explain_gaps(storage: Storage, warehouse: Warehouse | None = None) -> bool:
@@ -85,6 +99,7 @@ def explain_gaps(storage: Storage, warehouse: Warehouse | None = None) -> bool:
     state = _state(storage)
     if storage.checks.facts_state() == state:
         return False
+    started = time.monotonic()
     # DuckDB must see no older catalog than the state says, and its next look the facts.
     storage.expire_snapshot()
     if not _has_candles(storage):
@@ -97,6 +112,7 @@ def explain_gaps(storage: Storage, warehouse: Warehouse | None = None) -> bool:
         warehouse.look_at()
     storage.checks.keep_facts(facts, state)
     storage.expire_snapshot()
+    storage.checks.note_cost(time.monotonic() - started)
     return True
 
 

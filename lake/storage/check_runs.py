@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,11 +50,26 @@ class CheckRuns:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
+        self._facts_found: float | None = None
+        self._facts_cost_s = 0.0
 
     def facts_state(self) -> str | None:
         """Of what the facts about gaps were found; None where nobody looked yet."""
         row = self._database.read_one("select state from gap_facts_state")
         return None if row is None else str(row[0])
+
+    def facts_are_cheap(self, share: float) -> bool:
+        """Whether finding the facts again now would take at most that *share* of the time.
+
+        As far as this process knows: it has to have found them once.
+        """
+        if self._facts_found is None:
+            return True
+        return (time.monotonic() - self._facts_found) * share >= self._facts_cost_s
+
+    def note_cost(self, seconds: float) -> None:
+        """The facts were found just now, which took so long."""
+        self._facts_found, self._facts_cost_s = time.monotonic(), seconds
 
     def keep_facts(self, facts: Sequence[tuple[int, int, int, str, str]], state: str) -> None:
         """Put *facts* about gaps in place of those before.

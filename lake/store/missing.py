@@ -86,7 +86,7 @@ def _explained(storage: Storage, lacking: dict[Series, list[TimeRange]]) -> list
     from lake.quality import explained_gaps
 
     found: dict[Series, list[Gap]] = defaultdict(list)
-    for gap in explained_gaps(storage, list(lacking)):
+    for gap in explained_gaps(storage, list(lacking), newest=False):
         found[gap.series].append(gap)
     told: list[Gap] = []
     for series, ranges in lacking.items():

@@ -216,6 +216,19 @@ def test_they_are_looked_for_again_only_when_the_lake_has_changed(storage: Stora
     assert not explain_gaps(storage)
 
 
+def test_a_read_does_not_look_again_after_every_commit(storage: Storage) -> None:
+    """Reasons found before do for a while; who asks for gaps is told what is true now."""
+    hold(storage, BITCOIN, set(range(100, 120)))
+    [first] = explained_gaps(storage, [BITCOIN], newest=False)
+    hold(storage, ETHER, set(range(100, 120)))
+    [soon] = explained_gaps(storage, [BITCOIN], newest=False)
+    [asked] = explained_gaps(storage, [BITCOIN])
+    [then] = explained_gaps(storage, [BITCOIN], newest=False)
+
+    assert first.reason is soon.reason is GapReason.VENUE_HAS_NONE
+    assert asked.reason is then.reason is GapReason.VENUE_OUTAGE
+
+
 def test_checks_see_what_was_found_a_moment_before_they_ran(storage: Storage) -> None:
     """DuckDB's copy of the catalog may be a second old, and must not be here."""
     storage.snapshot()
