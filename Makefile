@@ -71,8 +71,11 @@ check: $(READY) ## Check the quality of the lake in DATA (ARGS=--deep reads ever
 sql: $(READY) ## Ask the lake: make sql SQL="select count(*) from ohlcv_1h"
 	@$(LAKE) sql "$(SQL)" $(WHERE) $(ARGS)
 
+# One worker more than there are cores: many tests wait for a process, a signal or a clock.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 test: $(READY) ## Run the tests
-	@$(PY) -m pytest -m 'not torture' -rfE -n auto --dist worksteal $(ARGS)
+	@$(PY) -m pytest -m 'not torture' -rfE -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(READY) ## Check format, style and types
 	@$(PY) -m ruff format --check lake tests
