@@ -132,7 +132,9 @@ class Venues:
         source = await self.source(venue)
         assert isinstance(source, ArchiveSource)
         fetched = await asyncio.to_thread(self._storage.catalog.markets_fetched_at, venue)
-        return lambda text: source.named(text, listed, is_all=fetched is not None)
+        is_fresh = fetched is not None and _is_fresh(fetched)
+        is_list = fetched is not None
+        return lambda text: source.named(text, listed, is_list=is_list, is_fresh=is_fresh)
 
     async def instruments(self, venue: Venue) -> list[Instrument]:
         """The instruments of *venue*: from the catalog while fresh, else from the venue.
@@ -143,14 +145,13 @@ class Venues:
         if self._archive is not None:
             return await asyncio.to_thread(catalog.instruments, venue)
         fetched = await asyncio.to_thread(catalog.markets_fetched_at, venue)
-        now = datetime.now(UTC).replace(tzinfo=None)
         # A stand-in for the venue may list other instruments than the venue itself.
-        if self._base_url is None and fetched is not None and now - fetched < MARKETS_AGE:
+        if self._base_url is None and fetched is not None and _is_fresh(fetched):
             return await asyncio.to_thread(catalog.instruments, venue)
         listed = await (await self.exchange(venue)).instruments()
         if not self._storage.read_only:
             # A stand-in's list must not pass for the venue's own tomorrow.
-            fetched_at = now if self._base_url is None else None
+            fetched_at = _now() if self._base_url is None else None
             refused = await asyncio.to_thread(
                 catalog.upsert_instruments, listed, fetched_at=fetched_at
             )
@@ -177,3 +178,11 @@ class Venues:
         for source in self._sources.values():
             await source.close()
         self._sources.clear()
+
+
+def _is_fresh(fetched: datetime) -> bool:
+    return _now() - fetched < MARKETS_AGE
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

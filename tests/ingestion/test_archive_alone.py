@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from lake.domain.gaps import GapReason
-from lake.domain.identifiers import DataType, Series, Venue
+from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
@@ -19,6 +19,7 @@ from lake.errors import InvalidRequest, SourceError
 from lake.ingestion import Backfill, Report, Request
 from lake.ingestion.recording import Recording
 from lake.simulator.market import generate
+from lake.sources.archive.binance_names import instrument_of
 from lake.sources.archive.binance_tree import Choice
 from lake.storage.doctor import examine
 from lake.storage.gaps import find_gaps
@@ -63,6 +64,10 @@ def box(market: Path) -> Iterator[BoxThread]:
 
 def request() -> Request:
     return Request(Venue("BINANCE"), ("BTC/USDT",), (TimeFrame.MINUTE_1,), start=START, end=END)
+
+
+def named(symbol: str) -> Instrument:
+    return instrument_of(symbol.replace("/", ""), Venue("BINANCE"), symbol)
 
 
 def asked_of_the_exchange(box: BoxThread) -> int:
@@ -133,6 +138,24 @@ def test_a_name_of_which_there_is_no_file_fails_and_says_so(copy: Storage, box: 
     assert "no file" in (job.error or "")
     assert report.exit_code == 1
     assert asked_of_the_exchange(box) == 0
+
+
+def test_a_list_of_long_ago_knows_no_new_instruments(
+    market: Path, copy: Storage, box: BoxThread
+) -> None:
+    """It says what a pattern means, and a name that it lacks is still looked for."""
+    ether = named("ETH/USDT")
+    long_ago, just_now = datetime(2023, 1, 1), datetime.now(UTC).replace(tzinfo=None)
+    copy.catalog.upsert_instruments([ether], fetched_at=long_ago)
+
+    report = run(copy, box, instruments=("BTC/USDT",))
+    [missing] = run(copy, box, instruments=("*USDT",), end=datetime(2024, 1, 1)).jobs
+
+    assert report.rows > 40_000
+    assert missing.series.instrument_id == ether.id
+    copy.catalog.upsert_instruments([ether], fetched_at=just_now)
+    with pytest.raises(InvalidRequest, match="has no instrument 'SOL/USDT'"):
+        run(copy, box, instruments=("SOL/USDT",))
 
 
 def test_what_has_no_file_before_the_first_is_no_failure_of_later_runs(

@@ -63,19 +63,20 @@ class ArchiveSource:
         return self._clock.now()
 
     def named(
-        self, text: str, known: Sequence[Instrument], *, is_all: bool
+        self, text: str, known: Sequence[Instrument], *, is_list: bool, is_fresh: bool
     ) -> Sequence[Instrument]:
         """The instruments that *text* names: among those *known*, else by the name alone.
 
         Args:
             text: Our code, ccxt's symbol, the venue's id or a pattern.
             known: What the lake knows of the venue's instruments.
-            is_all: Whether that is all that the venue lists.
+            is_list: Whether that was once all that the venue lists.
+            is_fresh: Whether it still is, so that what is not among them does not exist.
 
         Raises:
             InvalidRequest: No name says it.
         """
-        if "*" in text and not is_all:
+        if "*" in text and not is_list:
             raise InvalidRequest(
                 f"{text!r} was asked for with --source archive, but what {self._venue} lists is "
                 "not known in this lake, and archives have no list. Name the instruments."
@@ -83,7 +84,7 @@ class ArchiveSource:
         try:
             return resolve(text, self._venue, known)
         except InvalidRequest:
-            if is_all:
+            if is_fresh or "*" in text:
                 raise
         word = text.strip().upper()
         if word.endswith(f".{self._venue}"):
