@@ -1,7 +1,7 @@
 """Runs the benchmarks one after the other, each in a process of its own.
 
 Run: ``make bench``, or ``make bench ARGS="backfill import"`` for some of them. Without arguments
-all are run, which takes some forty minutes: `archive` makes 3.4 GiB of files first (ten minutes in all),
+all are run, which takes some forty minutes: `archive` makes 3.4 GiB of files first,
 and the one of the rate budget waits for whole minutes.
 """
 
