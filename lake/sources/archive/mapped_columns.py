@@ -131,7 +131,19 @@ class Converter:
             columns["quantity"] = pc.abs(columns["quantity"])
         if self.file.series.data_type is DataType.TRADES:
             columns.setdefault("taker", pa.nulls(count, pa.int8()))
+        if self.mapping.traded:
+            self._leave_out_untold(columns, table)
         return self._in_base(columns)
+
+    def _leave_out_untold(self, columns: dict[str, Any], table: pa.Table) -> None:
+        """A volume that is 0 though something traded is none; a quote volume is not told."""
+        traded = pc.greater(_doubles(table[self.mapping.traded], is_required=True), 0)
+        instead = {"volume": float("nan"), "quote_volume": None}
+        for name, value in instead.items():
+            if name in columns:
+                untold = pc.and_(pc.fill_null(traded, False), pc.equal(columns[name], 0))
+                nothing = pa.scalar(value, pa.float64())
+                columns[name] = pc.if_else(pc.fill_null(untold, False), nothing, columns[name])
 
     def _source(self, table: pa.Table, name: str, count: int) -> Any:
         if name in self.mapping.constants:

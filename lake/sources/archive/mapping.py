@@ -97,6 +97,8 @@ class Mapping:
         closed_before_us: Candles that close later had not closed when the file was made.
         has_signed_quantity: Whether a quantity is negative where the taker sold.
         claims_promise: Whether an intact file may claim the day or month that it promises.
+        traded: A column of the file that is above 0 where something traded: where it is, no
+            volume and no quote volume is 0, but left out. Empty where there is none such.
         leaves_out_quiet: Whether such files have no candle where nothing traded.
     """
 
@@ -117,6 +119,7 @@ class Mapping:
     closed_before_us: int | None = None
     has_signed_quantity: bool = False
     claims_promise: bool = False
+    traded: str = ""
     leaves_out_quiet: bool = False
 
     def require_for(self, data_type: DataType) -> None:
