@@ -15,6 +15,7 @@ KNOWN = [
     "cryptofeed recordings",
     "Trade archives of Bybit, KuCoin, OKX and Gate",
     "Gate archives",
+    "OKX archives",
     "Binance candle archives",
     "Binance trade archives",
     "Binance funding archives",

@@ -27,6 +27,7 @@ from lake.sources.archive.gate_files import GateFiles
 from lake.sources.archive.kraken_bulk import KrakenBulk
 from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
+from lake.sources.archive.okx_files import OkxFiles
 from lake.sources.archive.recordings import CryptofeedRecordings, HftbacktestRecordings
 from lake.sources.archive.tardis_files import TardisFiles
 from lake.sources.archive.venue_trades import VenueTrades
@@ -55,6 +56,7 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     # KuCoin calls its files as Binance does; other columns tell them apart.
     VenueTrades(),
     GateFiles(),
+    OkxFiles(),
     BinanceCandles(),
     BinanceTrades(),
     BinanceFunding(),

@@ -77,6 +77,7 @@ class Converter:
 
     def convert(self, block: RawBlock) -> Converted:
         """The columns of *block* as the checks take them."""
+        block = self._picked(block)
         whole = block.table.combine_chunks()
         moments = self._moments(whole, "ts")
         reasons = self._reasons(whole, moments)
@@ -95,6 +96,15 @@ class Converter:
             tuple(rejected),
             moments.is_zoneless,
         )
+
+    def _picked(self, block: RawBlock) -> RawBlock:
+        """*block* without the rows of other series."""
+        for name, value in self.mapping.picked.items():
+            words = pc.utf8_trim_whitespace(block.table[name].cast(pa.string()))
+            rows = np.flatnonzero(np.asarray(pc.fill_null(pc.equal(words, value), False)))
+            table, raw = block.table.take(pa.array(rows, pa.int64())), block.raw
+            block = RawBlock(table, _chosen(raw, rows.tolist()), block.rejected)
+        return block
 
     def _reasons(self, table: pa.Table, moments: Moments) -> dict[int, str]:
         """Why rows are not of this file's series, or have no one moment."""
@@ -211,6 +221,10 @@ def has_ids(first: pa.Table, mapping: Mapping) -> bool:
         return False
     words = _text(_plain(first[name]))
     return bool(words.null_count < len(words))
+
+
+def _chosen(raw: Callable[[int], str], rows: list[int]) -> Callable[[int], str]:
+    return lambda row: raw(rows[row])
 
 
 def _plain(column: Any) -> Any:

@@ -80,7 +80,7 @@ def streamed(file: ArchiveFile, mapping: Mapping, *, now: datetime, scratch: Pat
         SourceError: It is damaged, or not what it says.
         InvalidRequest: What the user said of it cannot be.
     """
-    reading = _Reading(file, mapping, now)
+    reading = _Reading(file, mapping, now, remarks=[mapping.remark])
     converter = Converter(file, mapping)
     with (
         Spool(file.series, scratch) as spool,

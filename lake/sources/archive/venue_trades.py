@@ -9,8 +9,8 @@ announcement "Gate.io Makes all Historical Data Downloads Available" (article 21
 - Bybit spot, ``public.bybit.com/spot``: ``BTCUSDT_2024-01-01.csv.gz``, ``BTCUSDT-2024-01.csv.gz``;
   ids count from 1 in every file, so they name nothing, and ids are derived.
 - KuCoin, ``historical-data.kucoin.com``: ``BTCUSDT-trades-2024-01-01.zip``; futures in contracts.
-- OKX, ``static.okx.com/cdn/okex/traderecords``: ``BTC-USDT-trades-2024-01-01.zip``; its days are
-  those of UTC+8; swaps in contracts.
+- OKX, ``static.okx.com/cdn/okex/traderecords``: ``BTC-USDT-trades-2024-01-01.zip``, ``-2024-01``;
+  its days are those of UTC+8; swaps in contracts.
 - Gate spot, ``download.gatedata.org/spot/deals``: ``BTC_USDT-202401.csv.gz``, no header line. Which
   of 1 and 2 bought is told in both ways, so its sides are not stored.
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.ranges import TimeRange
-from lake.errors import InvalidRequest, SourceError
+from lake.errors import InvalidRequest
 from lake.sources.archive.container import refused
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints
 from lake.sources.archive.instruments import agreed, pair_of, split_pair
@@ -37,6 +37,7 @@ from lake.sources.archive.mapped_reader import (
     venue_or,
 )
 from lake.sources.archive.mapping import Mapping, Unit, UnitKind
+from lake.sources.archive.okx_names import expiring, symbol_of_native
 
 _BYBIT, _KUCOIN, _KUCOIN_FUTURES = Venue("BYBIT"), Venue("KUCOIN"), Venue("KUCOINFUTURES")
 _OKX, _GATE = Venue("OKX"), Venue("GATE")
@@ -144,7 +145,7 @@ def _bybit(
     elif split is not None:
         base, quote = split
     else:
-        raise _expiring(path, native)
+        raise expiring(path, native)
     is_inverse = quote == "USD"
     mapping = Mapping(
         columns={
@@ -216,9 +217,7 @@ def _okx(
         return None
     _require_names(path, list(theirs), (*_OKX_COLUMNS, "instrument_name", "source"))
     native = named["symbol"]
-    base, quote, *term = native.split("-")
-    if term not in ([], ["SWAP"]):
-        raise _expiring(path, native)
+    symbol = symbol_of_native(path, native)
     mapping = Mapping(
         columns={
             "ts": theirs["created_time"],
@@ -230,8 +229,7 @@ def _okx(
         header=True,
         only={"instrument_name": native} if "instrument_name" in theirs else {},
     )
-    settle = f":{base if quote == 'USD' else quote}" if term else ""
-    return _Told(_OKX, f"{base}/{quote}{settle}", native, mapping)
+    return _Told(_OKX, symbol, native, mapping)
 
 
 def _gate(
@@ -253,7 +251,13 @@ _FORMATS: tuple[tuple[re.Pattern[str], _Look], ...] = (
     (re.compile(rf"(?P<symbol>[A-Z0-9-]+?){_DATE}{_PACKED}"), _bybit),
     (re.compile(rf"(?P<symbol>[A-Z0-9]+)(?:_{_DATE}|-\d{{4}}-\d{{2}}){_PACKED}"), _bybit_spot),
     (re.compile(rf"(?P<symbol>[A-Z0-9]+)-trades-{_DATE}{_PACKED}"), _kucoin),
-    (re.compile(rf"(?P<symbol>[A-Z0-9]+-[A-Z0-9]+(?:-[A-Z0-9]+)?)-trades-{_DATE}{_PACKED}"), _okx),
+    (
+        re.compile(
+            r"(?P<symbol>[A-Z0-9]+-[A-Z0-9]+(?:-[A-Z0-9]+)?)-trades-\d{4}-\d{2}(?:-\d{2})?"
+            rf"{_PACKED}"
+        ),
+        _okx,
+    ),
     (re.compile(rf"(?P<symbol>[A-Z0-9]+_[A-Z0-9]+)-\d{{6}}{_PACKED}"), _gate),
 )
 
@@ -267,13 +271,6 @@ def _require_names(path: Path, names: Sequence[str], known: Sequence[str]) -> No
         raise refused(
             path, f"has unknown columns ({', '.join(unknown)}); known is {','.join(known)}"
         )
-
-
-def _expiring(path: Path, native: str) -> SourceError:
-    return SourceError(
-        f"{path.name} is of {native}, which is no perpetual: such contracts are not read yet.",
-        retryable=False,
-    )
 
 
 def _spot(path: Path, native: str, hint: str | None) -> str:

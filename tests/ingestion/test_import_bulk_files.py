@@ -1,0 +1,81 @@
+"""Importing bulk files of OKX, KuCoin and Bitget into a lake: rows, partitions, coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from archive_kit import NOW, epoch_ms, zip_of
+
+from lake.domain.coverage import Basis
+from lake.domain.identifiers import DataType, InstrumentId, Series
+from lake.domain.ranges import TimeRange
+from lake.domain.timeframe import TimeFrame
+from lake.ingestion.imports import FileState, import_files
+from lake.storage.lake import Storage
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    with Storage.open(tmp_path / "data", create=True) as opened:
+        yield opened
+
+
+def series_of(text: str, data_type: DataType, timeframe: TimeFrame | None = None) -> Series:
+    return Series(data_type, InstrumentId.from_str(text), timeframe)
+
+
+def held(storage: Storage, series: Series, column: str) -> list[object]:
+    tables = [storage.read_partition(each.partition) for each in storage.catalog.partitions(series)]
+    return [value for table in tables if table is not None for value in table[column].to_pylist()]
+
+
+def test_okx_day_over_the_border_of_a_month(storage: Storage, tmp_path: Path) -> None:
+    """Its 1st of June begins in May: two partitions, one claim, and a hole that is a fact."""
+    start = datetime(2024, 5, 31, 16)
+    lines = "".join(
+        f"BTC-USDT,100,102,99,101,2,202,202,{epoch_ms(start + number * MINUTE)},1\n"
+        for number in range(1_440)
+        if number != 600
+    )
+    header = "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm\n"
+    path = zip_of(tmp_path / "BTC-USDT-candlesticks-2024-06-01.zip", header + lines)
+    series = series_of("BTCUSDT.OKX", DataType.OHLCV, TimeFrame.MINUTE_1)
+
+    report = import_files(storage, [path], now=NOW)
+    again = import_files(storage, [path], now=NOW)
+
+    assert (report.exit_code, report.rows_added) == (0, 1_439)
+    assert [each.rows for each in storage.catalog.partitions(series)] == [480, 959]
+    [coverage] = storage.catalog.coverage(series)
+    assert coverage.range == TimeRange(start, start + timedelta(days=1))
+    assert (coverage.basis, coverage.source) == (Basis.ARCHIVE, "archive")
+    assert [each.state for each in again.files] == [FileState.UNCHANGED]
+
+
+def test_okx_funding_of_all_swaps(storage: Storage, tmp_path: Path) -> None:
+    """Two days of two swaps: each series is committed for itself, and claims both days."""
+    for day in (1, 2):
+        start = datetime(2024, 5, day) - timedelta(hours=8)
+        lines = "".join(
+            f"{name}-USDT-SWAP,0.000{day},{epoch_ms(start + timedelta(hours=hour))}\n"
+            for hour in (0, 8, 16)
+            for name in ("BTC", "ETH")
+        )
+        text = f"instrument_name,funding_rate,funding_time\n{lines}"
+        zip_of(tmp_path / "in" / f"allswap-fundingrates-2024-05-0{day}.zip", text)
+
+    report = import_files(storage, [tmp_path / "in"], now=NOW)
+
+    assert (report.exit_code, report.rows_added) == (0, 12)
+    for name in ("BTC", "ETH"):
+        series = series_of(f"{name}USDT-PERP.OKX", DataType.FUNDING_RATES)
+        assert held(storage, series, "funding_rate") == [0.0001] * 3 + [0.0002] * 3
+        assert held(storage, series, "interval_hours") == [8.0] * 6
+        [coverage] = storage.catalog.coverage(series)
+        assert coverage.range == TimeRange(datetime(2024, 4, 30, 16), datetime(2024, 5, 2, 16))
+        assert coverage.basis is Basis.ARCHIVE
