@@ -16,6 +16,7 @@ KNOWN = [
     "Trade archives of Bybit, KuCoin, OKX and Gate",
     "Gate archives",
     "OKX archives",
+    "KuCoin archives",
     "Binance candle archives",
     "Binance trade archives",
     "Binance funding archives",

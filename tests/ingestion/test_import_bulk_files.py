@@ -10,10 +10,13 @@ import pytest
 from archive_kit import NOW, epoch_ms, zip_of
 
 from lake.domain.coverage import Basis
+from lake.domain.gaps import GapReason
 from lake.domain.identifiers import DataType, InstrumentId, Series
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.ingestion.imports import FileState, import_files
+from lake.sources.archive.mapping import Unit
+from lake.storage.gaps import find_gaps
 from lake.storage.lake import Storage
 
 MINUTE = timedelta(minutes=1)
@@ -79,3 +82,36 @@ def test_okx_funding_of_all_swaps(storage: Storage, tmp_path: Path) -> None:
         [coverage] = storage.catalog.coverage(series)
         assert coverage.range == TimeRange(datetime(2024, 4, 30, 16), datetime(2024, 5, 2, 16))
         assert coverage.basis is Basis.ARCHIVE
+
+
+def test_kucoin_spot_beside_futures(storage: Storage, tmp_path: Path) -> None:
+    """One folder, two markets; candles that were not in the file are known to be none."""
+    start = datetime(2025, 1, 1)
+    moments = [epoch_ms(start + number * MINUTE) for number in range(1_440) if number not in (5, 6)]
+    spot = "".join(f"{ms // 1_000},100,101,102,99,2,202\n" for ms in reversed(moments))
+    futures = "".join(f"{ms},100,102,99,101,2000\n" for ms in moments[:60])
+    folder = tmp_path / "data"
+    zip_of(
+        folder / "spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2025-01-01.zip",
+        f"time,open,close,high,low,volume,turnover\n{spot}",
+    )
+    zip_of(
+        folder / "futures/daily/klines/BTCUSDTM/1m/BTCUSDTM-1m-2025-01-01.zip",
+        f"time,open,high,low,close,volume\n{futures}",
+    )
+
+    report = import_files(storage, [folder / "spot"], now=NOW)
+    sized = Unit.from_str("contracts:0.001")
+    other = import_files(storage, [folder / "futures"], unit=sized, now=NOW)
+
+    assert (report.rows_added, other.rows_added) == (1_438, 60)
+    series = series_of("BTCUSDT.KUCOIN", DataType.OHLCV, TimeFrame.MINUTE_1)
+    [gap] = find_gaps(storage, [series])
+    assert (gap.range, gap.reason) == (
+        TimeRange(start + 5 * MINUTE, start + 7 * MINUTE),
+        GapReason.VENUE_HAS_NONE,
+    )
+    perpetual = series_of("BTCUSDT-PERP.KUCOINFUTURES", DataType.OHLCV, TimeFrame.MINUTE_1)
+    assert held(storage, perpetual, "volume") == [2.0] * 60
+    [coverage] = storage.catalog.coverage(perpetual)
+    assert coverage.range == TimeRange(start, start + 62 * MINUTE)

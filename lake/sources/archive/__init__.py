@@ -25,6 +25,7 @@ from lake.sources.archive.freqtrade_files import FreqtradeFiles
 from lake.sources.archive.funding_histories import FundingHistories
 from lake.sources.archive.gate_files import GateFiles
 from lake.sources.archive.kraken_bulk import KrakenBulk
+from lake.sources.archive.kucoin_files import KucoinFiles
 from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
 from lake.sources.archive.okx_files import OkxFiles
@@ -57,6 +58,7 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     VenueTrades(),
     GateFiles(),
     OkxFiles(),
+    KucoinFiles(),
     BinanceCandles(),
     BinanceTrades(),
     BinanceFunding(),

@@ -44,7 +44,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 # The bit of the byte after it that says whether a checksum follows the frame (RFC 8878, 3.1.1.1.1).
 _ZSTD_CHECKSUM = 0x4
 # A web page, a JSON message.
-_NO_CSV = b"<{"
+NO_CSV = b"<{"
 _DAMAGE = (
     zipfile.BadZipFile,
     gzip.BadGzipFile,
@@ -208,7 +208,7 @@ def refused(path: Path, why: str) -> SourceError:
 
 
 @contextmanager
-def open_container(path: Path, *, unlike: bytes = _NO_CSV) -> Iterator[Container]:
+def open_container(path: Path, *, unlike: bytes = NO_CSV) -> Iterator[Container]:
     """The file at *path*, checked from outside: kind, members, and ``.CHECKSUM`` beside it.
 
     The CRC inside is compared while the stream is read.
@@ -225,7 +225,7 @@ def open_container(path: Path, *, unlike: bytes = _NO_CSV) -> Iterator[Container
 
 
 @contextmanager
-def peek(path: Path, *, unlike: bytes = _NO_CSV) -> Iterator[Container]:
+def peek(path: Path, *, unlike: bytes = NO_CSV) -> Iterator[Container]:
     """The same for a look at its first bytes: its checksum is left for when all of it is read."""
     with _opened(path, lambda path: "", unlike) as container:
         yield container

@@ -143,13 +143,17 @@ def venue_or(path: Path, hints: Hints, venue: Venue | None) -> Venue:
     return found
 
 
-def first_lines(path: Path) -> list[list[str]]:
+def first_lines(path: Path, *, unlike: bytes = _HTML) -> list[list[str]]:
     """The fields of the first lines of the text at *path*; nothing where it has none.
+
+    Args:
+        path: Of the file.
+        unlike: What no file of this kind begins with.
 
     Raises:
         SourceError: It is damaged or dangerous.
     """
-    with peek(path, unlike=_HTML) as container:
+    with peek(path, unlike=unlike) as container:
         head = container.head().removeprefix(_BOM)
     lines = head.decode("utf-8", "replace").splitlines()[:3]
     return [[cell.strip().strip('"') for cell in line.split(",")] for line in lines]

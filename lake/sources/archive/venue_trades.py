@@ -29,6 +29,7 @@ from lake.errors import InvalidRequest
 from lake.sources.archive.container import refused
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints
 from lake.sources.archive.instruments import agreed, pair_of, split_pair
+from lake.sources.archive.kucoin_names import FUTURES, SPOT, market_of
 from lake.sources.archive.mapped_reader import (
     RecognisedByMapping,
     first_lines,
@@ -39,8 +40,7 @@ from lake.sources.archive.mapped_reader import (
 from lake.sources.archive.mapping import Mapping, Unit, UnitKind
 from lake.sources.archive.okx_names import expiring, symbol_of_native
 
-_BYBIT, _KUCOIN, _KUCOIN_FUTURES = Venue("BYBIT"), Venue("KUCOIN"), Venue("KUCOINFUTURES")
-_OKX, _GATE = Venue("OKX"), Venue("GATE")
+_BYBIT, _OKX, _GATE = Venue("BYBIT"), Venue("OKX"), Venue("GATE")
 _DATE = r"(?P<date>\d{4}-\d{2}-\d{2})"
 _PACKED = r"\.(?:csv|csv\.gz|zip)"
 _BYBIT_COLUMNS = tuple(
@@ -63,21 +63,7 @@ _KUCOIN_COLUMNS = ("trade_id", "trade_time", "price", "size", "side")
 _OKX_COLUMNS = ("trade_id", "side", "price", "size", "created_time")
 # A Bybit inverse contract is one dollar (Bybit's contract specifications).
 _ONE_DOLLAR = Unit(UnitKind.CONTRACTS, 1.0)
-# Bybit's and KuCoin's.
-_SPOT_QUOTES = (
-    "USDT",
-    "USDC",
-    "USDE",
-    "USD1",
-    "DAI",
-    "EUR",
-    "BRL",
-    "TRY",
-    "PLN",
-    "BTC",
-    "ETH",
-    "KCS",
-)
+_SPOT_QUOTES = ("USDT", "USDC", "USDE", "USD1", "DAI", "EUR", "BRL", "TRY", "PLN", "BTC", "ETH")
 _GATE_NAMES = ("timestamp", "id", "price", "amount", "side")
 
 
@@ -106,7 +92,7 @@ class VenueTrades(RecognisedByMapping):
         "BASE_QUOTE-YYYYMM.csv.gz"
     )
     data_types = (DataType.TRADES,)
-    venues = (_BYBIT, _KUCOIN, _KUCOIN_FUTURES, _OKX, _GATE)
+    venues = (_BYBIT, SPOT, FUTURES, _OKX, _GATE)
     suffixes = (".csv.gz", ".csv", ".zip")
 
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
@@ -196,16 +182,8 @@ def _kucoin(
         },
         header=True,
     )
-    split = (
-        split_pair(native.removesuffix("M"), ("USDT", "USDC", "USD"))
-        if native.endswith("M")
-        else None
-    )
-    if split is None:
-        return _Told(_KUCOIN, _spot(path, native, hint), native, mapping)
-    base, quote = "BTC" if split[0] == "XBT" else split[0], split[1]
-    symbol = f"{base}/{quote}:{base if quote == 'USD' else quote}"
-    return _Told(_KUCOIN_FUTURES, symbol, native, mapping)
+    market = market_of(path, native, hint)
+    return _Told(market.venue, market.symbol, market.native_id, mapping)
 
 
 def _okx(
