@@ -24,7 +24,8 @@ from lake.sources.archive.tables import RawBlock
 from lake.sources.units_of_time import NO_TIME, Array
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_WHOLE = r"^\d{1,18}(\.0*)?$"
+# What 64 bits hold, or nearly all of it: Bitget's ids have 19 digits.
+_WHOLE = r"^(\d{1,18}|[1-8]\d{18}|9[01]\d{17})(\.0*)?$"
 _UNCLEAR = "its local time came twice or never: clocks were changed then"
 _OTHER = "is of another instrument or kind"
 _INTEGERS = frozenset({"trade_count", "first_trade_id", "last_trade_id"})
