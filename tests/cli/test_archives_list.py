@@ -17,6 +17,7 @@ KNOWN = [
     "Gate archives",
     "OKX archives",
     "KuCoin archives",
+    "Bitget trade archives",
     "Binance candle archives",
     "Binance trade archives",
     "Binance funding archives",

@@ -115,3 +115,28 @@ def test_kucoin_spot_beside_futures(storage: Storage, tmp_path: Path) -> None:
     assert held(storage, perpetual, "volume") == [2.0] * 60
     [coverage] = storage.catalog.coverage(perpetual)
     assert coverage.range == TimeRange(start, start + 62 * MINUTE)
+
+
+def test_bitget_day_in_parts(storage: Storage, tmp_path: Path) -> None:
+    """Its parts join at a second that both have; only what they hold is covered."""
+    start = datetime(2024, 12, 31, 16)
+    header = "trade_id,timestamp,price,side,volume(quote),size(base)\n"
+    lines = [
+        f"{1125384109708226660 + number},{epoch_ms(start + timedelta(hours=number // 2))},100,"
+        "buy,50,0.5\n"
+        for number in range(40)
+    ]
+    folder = tmp_path / "trades/SPBL/BTCUSDT"
+    zip_of(folder / "20250101_001.zip", header + "".join(lines[:21]))
+    zip_of(folder / "20250101_002.zip", header + "".join(lines[21:]))
+
+    report = import_files(storage, [tmp_path / "trades"], now=NOW)
+    again = import_files(storage, [tmp_path / "trades"], now=NOW)
+
+    assert (report.exit_code, report.rows_added, again.rows_added) == (0, 40, 0)
+    series = series_of("BTCUSDT.BITGET", DataType.TRADES)
+    assert held(storage, series, "trade_id") == [1125384109708226660 + n for n in range(40)]
+    coverage = storage.catalog.coverage(series)
+    assert {each.basis for each in coverage} == {Basis.ROWS_ONLY}
+    assert coverage[0].range.start == start
+    assert coverage[-1].range.end == start + timedelta(hours=19, microseconds=1)

@@ -10,6 +10,7 @@ from lake.sources.archive.binance_candles import BinanceCandles
 from lake.sources.archive.binance_depth import BinanceDepth
 from lake.sources.archive.binance_funding import BinanceFunding
 from lake.sources.archive.binance_trades import BinanceTrades
+from lake.sources.archive.bitget_trades import BitgetTrades
 from lake.sources.archive.bybit_books import BybitBooks
 from lake.sources.archive.format import (
     OTHERS,
@@ -59,6 +60,7 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     GateFiles(),
     OkxFiles(),
     KucoinFiles(),
+    BitgetTrades(),
     BinanceCandles(),
     BinanceTrades(),
     BinanceFunding(),

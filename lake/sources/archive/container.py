@@ -39,6 +39,8 @@ _SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
 # What KuCoin publishes (Baselm1/Veldra-Historical-Crypto-Market-Data-Downloader, docs/kucoin.md,
 # read 2026-11-29).
 _MD5 = re.compile(r"\b([0-9a-fA-F]{32})\b")
+# Bitget packs spreadsheets into zips, and a spreadsheet is a zip itself.
+_SHEET = re.compile(r"\.xlsx?$|^\[Content_Types\]\.xml$", re.IGNORECASE)
 _ENCRYPTED = 0x1
 _ZSTD = b"\x28\xb5\x2f\xfd"
 # The bit of the byte after it that says whether a checksum follows the frame (RFC 8878, 3.1.1.1.1).
@@ -306,6 +308,13 @@ def _zip(path: Path, file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     members = archive.infolist()
+    if sheet := next((each.filename for each in members if _SHEET.search(each.filename)), None):
+        what = "is" if sheet.startswith("[") else f"holds {sheet!r},"
+        raise SourceError(
+            f"{path.name} {what} a spreadsheet, which is not read. Save it as CSV, and import that "
+            "with --map (docs/importing.md). Nothing of it was stored.",
+            retryable=False,
+        )
     if len(members) != 1:
         names = ", ".join(member.filename for member in members[:3])
         raise refused(path, f"holds {len(members)} files ({names}) where one is expected")

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lake.domain.identifiers import Venue
-from lake.errors import SourceError
-from lake.sources.archive.instruments import pair_of, split_pair
+from lake.sources.archive.instruments import expiring, pair_of, split_pair
 
 SPOT, FUTURES = Venue("KUCOIN"), Venue("KUCOINFUTURES")
 _SPOT_QUOTES = (
@@ -47,10 +46,7 @@ def market_of(path: Path, name: str, hint: str | None) -> Market:
         InvalidRequest: It cannot be told where the base ends.
     """
     if _DATED.fullmatch(name):
-        raise SourceError(
-            f"{path.name} is of {name}, which is no perpetual: such contracts are not read yet.",
-            retryable=False,
-        )
+        raise expiring(path.name, name)
     split = split_pair(name.removesuffix("M"), _MARGINS) if name.endswith("M") else None
     if split is None:
         pair = "/".join(pair_of(name, _SPOT_QUOTES, hint, name=path.name))

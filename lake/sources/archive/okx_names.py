@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from lake.domain.ranges import TimeRange
-from lake.errors import InvalidRequest, SourceError
+from lake.errors import InvalidRequest
+from lake.sources.archive.instruments import expiring
 
 _AHEAD = timedelta(hours=8)
 
@@ -24,16 +25,8 @@ def symbol_of_native(path: Path, native: str) -> str:
     """
     base, quote, *term = native.split("-")
     if term not in ([], ["SWAP"]):
-        raise expiring(path, native)
+        raise expiring(path.name, native)
     return f"{base}/{quote}:{base if quote == 'USD' else quote}" if term else f"{base}/{quote}"
-
-
-def expiring(path: Path, native: str) -> SourceError:
-    """The error for a file of a contract with an end."""
-    return SourceError(
-        f"{path.name} is of {native}, which is no perpetual: such contracts are not read yet.",
-        retryable=False,
-    )
 
 
 def promised(path: Path, text: str) -> TimeRange:

@@ -28,7 +28,7 @@ from lake.domain.ranges import TimeRange
 from lake.errors import InvalidRequest
 from lake.sources.archive.container import refused
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints
-from lake.sources.archive.instruments import agreed, pair_of, split_pair
+from lake.sources.archive.instruments import agreed, expiring, pair_of, split_pair
 from lake.sources.archive.kucoin_names import FUTURES, SPOT, market_of
 from lake.sources.archive.mapped_reader import (
     RecognisedByMapping,
@@ -38,7 +38,7 @@ from lake.sources.archive.mapped_reader import (
     venue_or,
 )
 from lake.sources.archive.mapping import Mapping, Unit, UnitKind
-from lake.sources.archive.okx_names import expiring, symbol_of_native
+from lake.sources.archive.okx_names import symbol_of_native
 
 _BYBIT, _OKX, _GATE = Venue("BYBIT"), Venue("OKX"), Venue("GATE")
 _DATE = r"(?P<date>\d{4}-\d{2}-\d{2})"
@@ -131,7 +131,7 @@ def _bybit(
     elif split is not None:
         base, quote = split
     else:
-        raise expiring(path, native)
+        raise expiring(path.name, native)
     is_inverse = quote == "USD"
     mapping = Mapping(
         columns={
