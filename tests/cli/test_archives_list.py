@@ -17,6 +17,7 @@ KNOWN = [
     "Gate archives",
     "OKX archives",
     "KuCoin archives",
+    "KuCoin order book archives",
     "Bitget trade archives",
     "Binance candle archives",
     "Binance trade archives",

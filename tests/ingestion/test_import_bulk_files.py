@@ -140,3 +140,21 @@ def test_bitget_day_in_parts(storage: Storage, tmp_path: Path) -> None:
     assert {each.basis for each in coverage} == {Basis.ROWS_ONLY}
     assert coverage[0].range.start == start
     assert coverage[-1].range.end == start + timedelta(hours=19, microseconds=1)
+
+
+def test_kucoin_books_over_midnight(storage: Storage, tmp_path: Path) -> None:
+    """Seconds of the day before lie in another partition; the same file adds nothing again."""
+    start = datetime(2025, 1, 14)
+    lines = "".join(
+        f'{{"asks":[["101","1"]],"bids":[["100","2"]],"timestamp":{epoch_ms(start) + ms}}}\n'
+        for ms in (200, 100, -1_000)
+    )
+    path = zip_of(tmp_path / "BTC-USDT-orderbooklv50-2025-01-14.zip", f"data\n{lines}")
+    series = series_of("BTCUSDT.KUCOIN", DataType.ORDERBOOK)
+
+    report = import_files(storage, [path], now=NOW)
+    again = import_files(storage, [path], now=NOW)
+
+    assert (report.exit_code, report.rows_added, again.rows_added) == (0, 3, 0)
+    assert [each.rows for each in storage.catalog.partitions(series)] == [1, 2]
+    assert {each.basis for each in storage.catalog.coverage(series)} == {Basis.ROWS_ONLY}

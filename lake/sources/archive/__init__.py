@@ -26,6 +26,7 @@ from lake.sources.archive.freqtrade_files import FreqtradeFiles
 from lake.sources.archive.funding_histories import FundingHistories
 from lake.sources.archive.gate_files import GateFiles
 from lake.sources.archive.kraken_bulk import KrakenBulk
+from lake.sources.archive.kucoin_books import KucoinBooks
 from lake.sources.archive.kucoin_files import KucoinFiles
 from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
@@ -60,6 +61,7 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     GateFiles(),
     OkxFiles(),
     KucoinFiles(),
+    KucoinBooks(),
     BitgetTrades(),
     BinanceCandles(),
     BinanceTrades(),

@@ -1,7 +1,8 @@
 """Reads KuCoin's names of markets in its bulk files: `BTCUSDT` is spot, `BTCUSDTM` perpetual. Pure.
 
-Its files write BTC where its futures are called XBT (Baselm1/Veldra-Historical-Crypto-Market-Data-
-Downloader, docs/kucoin.md, read 2026-11-29); both are understood, and the exchange's word is kept.
+Files of books alone write spot as the exchange does, `BTC-USDT`; those of futures write BTC where
+the exchange says XBT (Baselm1/Veldra-Historical-Crypto-Market-Data-Downloader, docs/kucoin.md, read
+2026-11-29). Both are understood, and the exchange's word is kept.
 """
 
 from __future__ import annotations
@@ -49,8 +50,11 @@ def market_of(path: Path, name: str, hint: str | None) -> Market:
         raise expiring(path.name, name)
     split = split_pair(name.removesuffix("M"), _MARGINS) if name.endswith("M") else None
     if split is None:
-        pair = "/".join(pair_of(name, _SPOT_QUOTES, hint, name=path.name))
-        return Market(SPOT, pair, name, frozenset({name}))
+        is_told = name.count("-") == 1
+        told = name.split("-") if is_told else pair_of(name, _SPOT_QUOTES, hint, name=path.name)
+        base, quote = told
+        native = f"{base}-{quote}"
+        return Market(SPOT, f"{base}/{quote}", native, frozenset({native, f"{base}{quote}"}))
     base, quote = "BTC" if split[0] == "XBT" else split[0], split[1]
     native = f"{'XBT' if base == 'BTC' else base}{quote}M"
     symbol = f"{base}/{quote}:{base if quote == 'USD' else quote}"
