@@ -86,3 +86,29 @@ def candles_claim(
             "so they mean nothing"
         )
     return Claim(TimeRange(promise.start, end), Basis.ROWS_ONLY), remark
+
+
+def settlements_claim(
+    promise: TimeRange, last_us: int, step_us: int | None, now: datetime, evidence: str
+) -> tuple[Claim, str]:
+    """What a file of settlements may claim of its *promise*, and what the user should know.
+
+    They have a rhythm: where the next one would still be due inside of the promise, the file may
+    have been made before it was, and claims no more than it has.
+
+    Args:
+        promise: The day or month that its name says.
+        last_us: When its last settlement was due.
+        step_us: How far they are apart; None where it has but one.
+        now: The present.
+        evidence: What proves it intact; empty where nothing does.
+    """
+    if step_us is not None and last_us + step_us >= to_us(promise.end):
+        told = promised_claim(promise, last_us, now, evidence, what="settlements")
+        assert told.claim is not None
+        return told.claim, told.remark
+    end = from_us(last_us + 1)
+    basis = Basis.ARCHIVE if evidence else Basis.ROWS_ONLY
+    return Claim(TimeRange(promise.start, end), basis, evidence), (
+        f"ends at {iso(end)}: that none follows until {iso(promise.end)} is not taken as fact"
+    )

@@ -22,7 +22,7 @@ from lake.domain.schemas import TRADES
 from lake.domain.times import from_us, to_us
 from lake.domain.variants import derive_refs
 from lake.errors import SourceError
-from lake.sources.archive.claims import candles_claim, promised_claim
+from lake.sources.archive.claims import candles_claim, promised_claim, settlements_claim
 from lake.sources.archive.container import refused
 from lake.sources.archive.format import ArchiveFile, Streamed
 from lake.sources.archive.mapped_columns import Converted, Converter
@@ -30,7 +30,7 @@ from lake.sources.archive.mapped_funding import funding_rows
 from lake.sources.archive.mapping import Mapping
 from lake.sources.archive.spool import Spool, SpooledRows
 from lake.sources.archive.tables import kind_of, opened
-from lake.sources.archive.timeframe_check import Spacing
+from lake.sources.archive.timeframe_check import Spacing, commonest_step
 from lake.sources.archive.trade_csv import lots
 from lake.sources.decode import Decoded
 from lake.sources.trade_checks import validate_sparse_trades
@@ -52,6 +52,8 @@ class _Reading:
     remarks: list[str] = field(default_factory=list)
     outside: int = 0
     """Rows of other times than the file's name says."""
+    step_us: int | None = None
+    """How far settlements are apart; None where there is but one."""
 
     @property
     def is_cut_elsewhere(self) -> bool:
@@ -139,6 +141,7 @@ def _fill(reading: _Reading, spool: Spool, blocks: Iterator[Converted]) -> None:
         )
         reading.rejected += rejected
         reading.remarks.append(remark)
+        reading.step_us = commonest_step(rows["ts"].cast(pa.int64()).to_numpy())
         spool.add(rows)
     elif data_type is DataType.OHLCV:
         _fill_candles(reading, spool, blocks)
@@ -197,6 +200,10 @@ def _promised(reading: _Reading, promise: TimeRange, spool: Spool, evidence: str
     assert last_us is not None
     if series.grid is not None:
         claim, remark = candles_claim(promise, series.grid, last_us, spool.rows, evidence)
+        reading.remarks.append(remark)
+        return claim
+    if series.data_type is DataType.FUNDING_RATES:
+        claim, remark = settlements_claim(promise, last_us, reading.step_us, reading.now, evidence)
         reading.remarks.append(remark)
         return claim
     told = promised_claim(promise, last_us, reading.now, evidence, what=str(series.data_type))

@@ -194,7 +194,10 @@ def settled(symbol: str, rate: str, *hours: int) -> str:
 
 
 def test_a_month_of_one_swap(tmp_path: Path) -> None:
-    text = FUNDING + settled("BTC-USDT-SWAP", "0.0001", 0, 8, 16, 24)
+    """It has settlements until the next one is due in another month."""
+    start = datetime(2024, 4, 30, 16)
+    hours = ((start - START) // timedelta(hours=1) + 8 * number for number in range(93))
+    text = FUNDING + settled("BTC-USDT-SWAP", "0.0001", *hours)
     path = zip_of(tmp_path / "BTC-USDT-SWAP-fundingrates-2024-05.zip", text)
 
     file = recognised(path, NOTHING)
@@ -202,17 +205,33 @@ def test_a_month_of_one_swap(tmp_path: Path) -> None:
     row = contents.page.rows.to_pylist()[0]
 
     assert str(file.series) == "BTCUSDT-PERP.OKX funding_rates"
-    assert (row["ts"], row["funding_rate"], row["interval_hours"]) == (START, 0.0001, 8)
+    assert (row["ts"], row["funding_rate"], row["interval_hours"]) == (start, 0.0001, 8)
     [claim] = contents.page.claims
-    assert claim.range == TimeRange(datetime(2024, 4, 30, 16), datetime(2024, 5, 31, 16))
+    assert claim.range == TimeRange(start, datetime(2024, 5, 31, 16))
     assert (claim.basis, contents.remark) == (Basis.ARCHIVE, "")
+
+
+@pytest.mark.parametrize("hours", [(0, 8), (8,)])
+def test_a_month_that_ends_early_claims_no_more_than_it_has(
+    tmp_path: Path, hours: tuple[int, ...]
+) -> None:
+    """It may have been made in the middle of the month."""
+    text = FUNDING + settled("BTC-USDT-SWAP", "0.0001", *hours)
+    path = zip_of(tmp_path / "BTC-USDT-SWAP-fundingrates-2024-05.zip", text)
+
+    contents = contents_of(recognised(path, NOTHING))
+
+    [claim] = contents.page.claims
+    last = START + timedelta(hours=8, microseconds=1)
+    assert claim.range == TimeRange(datetime(2024, 4, 30, 16), last)
+    assert "that none follows until 2024-05-31" in contents.remark
 
 
 def test_a_day_of_all_swaps_is_many_series(tmp_path: Path) -> None:
     """What is no perpetual that is known stays out, and is told once."""
     text = (
         FUNDING
-        + settled("ETH-USDT-SWAP", "-0.0002", 0, 8)
+        + settled("ETH-USDT-SWAP", "-0.0002", 0, 8, 16)
         + settled("BTC-USD_UM-SWAP", "0.1", 0)
         + settled("BTC-USD-SWAP", "0.0003", 0, 8, 16)
     )
@@ -224,7 +243,7 @@ def test_a_day_of_all_swaps_is_many_series(tmp_path: Path) -> None:
     assert [each.part for each in (inverse, linear)] == ["BTC-USD-SWAP", "ETH-USDT-SWAP"]
     assert str(linear.series) == "ETHUSDT-PERP.OKX funding_rates"
     assert contents_of(inverse).page.rows["funding_rate"].to_pylist() == [0.0003] * 3
-    assert contents_of(linear).page.rows["funding_rate"].to_pylist() == [-0.0002] * 2
+    assert contents_of(linear).page.rows["funding_rate"].to_pylist() == [-0.0002] * 3
     assert contents_of(linear).page.claims[0].range == DAY
     assert contents_of(inverse).remark == "BTC-USD_UM-SWAP left out: no perpetual"
     assert (contents_of(linear).remark, asked.part) == ("", "ETH-USDT-SWAP")
