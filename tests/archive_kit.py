@@ -91,9 +91,9 @@ def gzip_of(path: Path, text: str) -> Path:
     return path
 
 
-def checksum_of(path: Path, digest: str | None = None) -> Path:
+def checksum_of(path: Path, digest: str | None = None, *, kind: str = "sha256") -> Path:
     """The ``.CHECKSUM`` file beside *path*, right or with another *digest*."""
-    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    right = hashlib.new(kind, path.read_bytes()).hexdigest()
     beside = path.with_name(path.name + ".CHECKSUM")
     beside.write_text(f"{digest or right}  {path.name}\n", encoding="utf-8")
     return beside

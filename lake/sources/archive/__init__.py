@@ -10,6 +10,7 @@ from lake.sources.archive.binance_candles import BinanceCandles
 from lake.sources.archive.binance_depth import BinanceDepth
 from lake.sources.archive.binance_funding import BinanceFunding
 from lake.sources.archive.binance_trades import BinanceTrades
+from lake.sources.archive.bitget_trades import BitgetTrades
 from lake.sources.archive.bybit_books import BybitBooks
 from lake.sources.archive.format import (
     OTHERS,
@@ -25,8 +26,11 @@ from lake.sources.archive.freqtrade_files import FreqtradeFiles
 from lake.sources.archive.funding_histories import FundingHistories
 from lake.sources.archive.gate_files import GateFiles
 from lake.sources.archive.kraken_bulk import KrakenBulk
+from lake.sources.archive.kucoin_books import KucoinBooks
+from lake.sources.archive.kucoin_files import KucoinFiles
 from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
+from lake.sources.archive.okx_files import OkxFiles
 from lake.sources.archive.recordings import CryptofeedRecordings, HftbacktestRecordings
 from lake.sources.archive.tardis_files import TardisFiles
 from lake.sources.archive.venue_trades import VenueTrades
@@ -55,6 +59,10 @@ FORMATS: tuple[ArchiveFormat, ...] = (
     # KuCoin calls its files as Binance does; other columns tell them apart.
     VenueTrades(),
     GateFiles(),
+    OkxFiles(),
+    KucoinFiles(),
+    KucoinBooks(),
+    BitgetTrades(),
     BinanceCandles(),
     BinanceTrades(),
     BinanceFunding(),

@@ -19,7 +19,7 @@ from lake.domain.identifiers import DataType, Instrument, Series, Venue
 from lake.domain.partitions import split
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import Grid
-from lake.domain.times import from_us, iso, to_us
+from lake.domain.times import from_us
 from lake.errors import InvalidRequest, SourceError
 from lake.sources.archive.binance_names import (
     COINM,
@@ -36,6 +36,7 @@ from lake.sources.archive.binance_names import (
 from lake.sources.archive.binance_venue import venue_of
 from lake.sources.archive.candle_csv import CandleCsv
 from lake.sources.archive.candle_stream import Tally, lots, survey
+from lake.sources.archive.claims import candles_claim
 from lake.sources.archive.container import Container, open_container, refused
 from lake.sources.archive.csv_blocks import CsvColumns
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints, Lot, Streamed
@@ -320,26 +321,9 @@ def _claim(file: ArchiveFile, grid: Grid, tally: Tally, evidence: str) -> tuple[
     promise, first_us, last_us = file.promise, tally.first_us, tally.last_us
     assert first_us is not None
     assert last_us is not None
-    closed = grid.next(from_us(last_us))
     if promise is None:
+        closed = grid.next(from_us(last_us))
         return Claim(TimeRange(from_us(first_us), closed), Basis.ROWS_ONLY), (
             "its name promises nothing, so its holes mean nothing"
         )
-    last_slot = grid.floor(from_us(to_us(promise.end) - 1))
-    missing = grid.count(promise) - tally.rows
-    remark, end = "", promise.end
-    if from_us(last_us) < last_slot:
-        end = closed
-        cut = grid.count(TimeRange(closed, promise.end))
-        remark = (
-            f"ends at {iso(closed)}: the {cut:,} candles missing after it are not taken as fact; "
-            "a backfill asks the exchange"
-        )
-    if evidence or missing == 0:
-        return Claim(TimeRange(promise.start, end), Basis.ARCHIVE, evidence or "complete"), remark
-    if not remark:
-        remark = (
-            f"has holes ({missing:,} candles) and nothing proves it intact (no zip, no .CHECKSUM), "
-            "so they mean nothing"
-        )
-    return Claim(TimeRange(promise.start, end), Basis.ROWS_ONLY), remark
+    return candles_claim(promise, grid, last_us, tally.rows, evidence)

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from lake.domain.coverage import Basis, Claim
 from lake.domain.ranges import TimeRange
-from lake.domain.times import from_us, iso
+from lake.domain.timeframe import Grid
+from lake.domain.times import from_us, iso, to_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,65 @@ def promised_claim(
     return Told(
         Claim(promise, Basis.ROWS_ONLY),
         "nothing proves it intact (no zip, no .CHECKSUM), so its holes mean nothing",
+    )
+
+
+def candles_claim(
+    promise: TimeRange, grid: Grid, last_us: int, rows: int, evidence: str
+) -> tuple[Claim, str]:
+    """What a file of candles may claim of its *promise*, and what the user should know about it.
+
+    A hole before its last candle is a fact; that it ends early may be a cut, and is none.
+
+    Args:
+        promise: The day or month that its name says.
+        grid: The open times that are possible.
+        last_us: When its last candle opens.
+        rows: How many candles it has.
+        evidence: What proves it intact; empty where nothing does.
+    """
+    closed = grid.next(from_us(last_us))
+    last_slot = grid.floor(from_us(to_us(promise.end) - 1))
+    missing = grid.count(promise) - rows
+    remark, end = "", promise.end
+    if from_us(last_us) < last_slot:
+        end = closed
+        cut = grid.count(TimeRange(closed, promise.end))
+        remark = (
+            f"ends at {iso(closed)}: the {cut:,} candles missing after it are not taken as fact; "
+            "a backfill asks the exchange"
+        )
+    if evidence or missing == 0:
+        return Claim(TimeRange(promise.start, end), Basis.ARCHIVE, evidence or "complete"), remark
+    if not remark:
+        remark = (
+            f"has holes ({missing:,} candles) and nothing proves it intact (no zip, no .CHECKSUM), "
+            "so they mean nothing"
+        )
+    return Claim(TimeRange(promise.start, end), Basis.ROWS_ONLY), remark
+
+
+def settlements_claim(
+    promise: TimeRange, last_us: int, step_us: int | None, now: datetime, evidence: str
+) -> tuple[Claim, str]:
+    """What a file of settlements may claim of its *promise*, and what the user should know.
+
+    They have a rhythm: where the next one would still be due inside of the promise, the file may
+    have been made before it was, and claims no more than it has.
+
+    Args:
+        promise: The day or month that its name says.
+        last_us: When its last settlement was due.
+        step_us: How far they are apart; None where it has but one.
+        now: The present.
+        evidence: What proves it intact; empty where nothing does.
+    """
+    if step_us is not None and last_us + step_us >= to_us(promise.end):
+        told = promised_claim(promise, last_us, now, evidence, what="settlements")
+        assert told.claim is not None
+        return told.claim, told.remark
+    end = from_us(last_us + 1)
+    basis = Basis.ARCHIVE if evidence else Basis.ROWS_ONLY
+    return Claim(TimeRange(promise.start, end), basis, evidence), (
+        f"ends at {iso(end)}: that none follows until {iso(promise.end)} is not taken as fact"
     )

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from lake.errors import SourceError
 from lake.sources.archive import inflate
-from lake.sources.archive.digests import sha256_of
+from lake.sources.archive.digests import md5_of, sha256_of
 from lake.sources.archive.inflate import Inflating
 
 # Vendors' CSV deflates 2 to 30 times; deflate itself can reach 1,032.
@@ -36,12 +36,17 @@ _HEAD_BYTES = 4096
 _TAIL_BYTES = 1024
 _READ_BYTES = 1 << 20
 _SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
+# What KuCoin publishes (Baselm1/Veldra-Historical-Crypto-Market-Data-Downloader, docs/kucoin.md,
+# read 2026-11-29).
+_MD5 = re.compile(r"\b([0-9a-fA-F]{32})\b")
+# Bitget packs spreadsheets into zips, and a spreadsheet is a zip itself.
+_SHEET = re.compile(r"\.xlsx?$|^\[Content_Types\]\.xml$", re.IGNORECASE)
 _ENCRYPTED = 0x1
 _ZSTD = b"\x28\xb5\x2f\xfd"
 # The bit of the byte after it that says whether a checksum follows the frame (RFC 8878, 3.1.1.1.1).
 _ZSTD_CHECKSUM = 0x4
 # A web page, a JSON message.
-_NO_CSV = b"<{"
+NO_CSV = b"<{"
 _DAMAGE = (
     zipfile.BadZipFile,
     gzip.BadGzipFile,
@@ -211,7 +216,7 @@ def damaged(path: Path, why: str) -> SourceError:
 
 
 @contextmanager
-def open_container(path: Path, *, unlike: bytes = _NO_CSV) -> Iterator[Container]:
+def open_container(path: Path, *, unlike: bytes = NO_CSV) -> Iterator[Container]:
     """The file at *path*, checked from outside: kind, members, and ``.CHECKSUM`` beside it.
 
     The CRC inside is compared while the stream is read.
@@ -228,14 +233,14 @@ def open_container(path: Path, *, unlike: bytes = _NO_CSV) -> Iterator[Container
 
 
 @contextmanager
-def peek(path: Path, *, unlike: bytes = _NO_CSV) -> Iterator[Container]:
+def peek(path: Path, *, unlike: bytes = NO_CSV) -> Iterator[Container]:
     """The same for a look at its first bytes: its checksum is left for when all of it is read."""
-    with _opened(path, lambda path: False, unlike) as container:
+    with _opened(path, lambda path: "", unlike) as container:
         yield container
 
 
 @contextmanager
-def _opened(path: Path, has_digest: Callable[[Path], bool], unlike: bytes) -> Iterator[Container]:
+def _opened(path: Path, digest_of: Callable[[Path], str], unlike: bytes) -> Iterator[Container]:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -243,18 +248,20 @@ def _opened(path: Path, has_digest: Callable[[Path], bool], unlike: bytes) -> It
     with file:
         head = file.read(_HEAD_BYTES)
         _require_data(path, head, unlike)
-        digest = has_digest(path)
+        digest = digest_of(path)
         packed = path.stat().st_size
         if head.startswith(b"PK"):
             with _zip(path, file) as archive:
                 member = _only_member(path, archive)
-                evidence = f"zip CRC{', sha256' if digest else ''}"
+                evidence = ", ".join(["zip CRC"] + [digest] * bool(digest))
                 yield Container(path, member.filename, evidence, packed, file, archive, member)
             return
         is_gzip = head.startswith(b"\x1f\x8b")
         is_zstd = head.startswith(_ZSTD)
         has_sum = is_zstd and len(head) > len(_ZSTD) and head[len(_ZSTD)] & _ZSTD_CHECKSUM
-        proofs = ["gzip CRC"] * is_gzip + ["zstd checksum"] * bool(has_sum) + ["sha256"] * digest
+        proofs = (
+            ["gzip CRC"] * is_gzip + ["zstd checksum"] * bool(has_sum) + [digest] * bool(digest)
+        )
         evidence = ", ".join(proofs)
         yield Container(path, path.name, evidence, packed, file, is_gzip=is_gzip, is_zstd=is_zstd)
 
@@ -272,21 +279,25 @@ def _require_data(path: Path, head: bytes, unlike: bytes) -> None:
         raise damaged(path, "is not a zip")
 
 
-def _checksum(path: Path) -> bool:
-    """Compare with the ``.CHECKSUM`` file beside *path*; whether there is one."""
+def _checksum(path: Path) -> str:
+    """Compare with the ``.CHECKSUM`` file beside *path*; what kind it is, empty without one."""
     beside = path.with_name(path.name + ".CHECKSUM")
     if not beside.is_file():
-        return False
-    found = _SHA256.search(beside.read_text(encoding="utf-8", errors="replace")[:_HEAD_BYTES])
-    if found is None:
+        return ""
+    text = beside.read_text(encoding="utf-8", errors="replace")[:_HEAD_BYTES]
+    if found := _SHA256.search(text):
+        kind, digest = "sha256", sha256_of(path)
+    elif found := _MD5.search(text):
+        kind, digest = "md5", md5_of(path)
+    else:
         raise SourceError(
-            f"{beside.name} holds no sha256. Download it again, or remove it to import "
+            f"{beside.name} holds no sha256 and no md5. Download it again, or remove it to import "
             f"{path.name} unchecked.",
             retryable=False,
         )
-    if sha256_of(path) != found[1].lower():
+    if digest != found[1].lower():
         raise damaged(path, f"differs from its checksum in {beside.name}")
-    return True
+    return kind
 
 
 @contextmanager
@@ -303,6 +314,13 @@ def _zip(path: Path, file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     members = archive.infolist()
+    if sheet := next((each.filename for each in members if _SHEET.search(each.filename)), None):
+        what = "is" if sheet.startswith("[") else f"holds {sheet!r},"
+        raise SourceError(
+            f"{path.name} {what} a spreadsheet, which is not read. Save it as CSV, and import that "
+            "with --map (docs/importing.md). Nothing of it was stored.",
+            retryable=False,
+        )
     if len(members) != 1:
         names = ", ".join(member.filename for member in members[:3])
         raise refused(path, f"holds {len(members)} files ({names}) where one is expected")

@@ -1,4 +1,7 @@
-"""The sha256 of files on the disk, each computed once while the file stays as it is."""
+"""The sha256 of files on the disk, each computed once while the file stays as it is.
+
+The MD5 of a file, which some vendors publish, is looked at once and not remembered.
+"""
 
 from __future__ import annotations
 
@@ -32,3 +35,17 @@ def sha256_of(path: Path) -> str:
             _known.clear()
         _known[state] = digest
     return digest
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of the file at *path*, in hexadecimal digits: it proves no author, only bytes.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _md5).hexdigest()
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)

@@ -10,9 +10,8 @@ called alike, so the number of columns says which they are, as many public reade
   taker sold.
 - ``futures_usdt/funding_applies``: seconds, rate.
 
-Spot trades are read elsewhere (:mod:`lake.sources.archive.venue_trades`). Not read, because nothing
-confirms what their columns are: candles with a seventh column, Bitget's trades, candles of OKX and
-KuCoin. Bitget's candles are spreadsheets.
+Spot trades are read elsewhere (:mod:`lake.sources.archive.venue_trades`). Candles with a seventh
+column are not read, because nothing confirms what it is.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from lake.domain.identifiers import (
     Venue,
     instrument_code,
 )
-from lake.errors import InvalidRequest
+from lake.errors import InvalidRequest, SourceError
 from lake.sources.archive.binance_names import COINM, USDM, coinm_contract_usd
 
 # Of every exchange together. Some end in others (TUSD in USD), so names may be ambiguous: DOTUSD.
@@ -152,3 +152,11 @@ def agreed(symbol: str, venue: Venue, hint: str | None, *, name: str, native_id:
             f"says {hint!r}. Leave --instrument out, or give the file that you mean."
         )
     return instrument
+
+
+def expiring(name: str, native: str) -> SourceError:
+    """The error for a file called *name* of *native*, a contract with an end."""
+    return SourceError(
+        f"{name} is of {native}, which is no perpetual: such contracts are not read yet.",
+        retryable=False,
+    )

@@ -18,8 +18,15 @@ _BLOCK_BYTES = 1 << 20
 _MAX_LINE_BYTES = 32 << 20
 
 
-def objects(container: Container, budget: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def objects(
+    container: Container, budget: int, *, header: bytes = b""
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each line's number, from 1, and its object; the checksum is compared at the end.
+
+    Args:
+        container: The opened file.
+        budget: Bytes that it may have.
+        header: A first line that is no object; empty where there is none.
 
     Raises:
         SourceError: The file is damaged, or a line is no JSON object.
@@ -27,7 +34,7 @@ def objects(container: Container, budget: int) -> Iterator[tuple[int, dict[str, 
     path = container.path
     number = 0
     for number, line in enumerate(lines(container, budget), 1):
-        if not line.strip():
+        if not line.strip() or (number == 1 and header and line.strip() == header):
             continue
         try:
             found = json.loads(line)

@@ -24,7 +24,8 @@ from lake.sources.archive.tables import RawBlock
 from lake.sources.units_of_time import NO_TIME, Array
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_WHOLE = r"^\d{1,18}(\.0*)?$"
+# What 64 bits hold, or nearly all of it: Bitget's ids have 19 digits.
+_WHOLE = r"^(\d{1,18}|[1-8]\d{18}|9[01]\d{17})(\.0*)?$"
 _UNCLEAR = "its local time came twice or never: clocks were changed then"
 _OTHER = "is of another instrument or kind"
 _INTEGERS = frozenset({"trade_count", "first_trade_id", "last_trade_id"})
@@ -77,6 +78,7 @@ class Converter:
 
     def convert(self, block: RawBlock) -> Converted:
         """The columns of *block* as the checks take them."""
+        block = self._picked(block)
         whole = block.table.combine_chunks()
         moments = self._moments(whole, "ts")
         reasons = self._reasons(whole, moments)
@@ -95,6 +97,15 @@ class Converter:
             tuple(rejected),
             moments.is_zoneless,
         )
+
+    def _picked(self, block: RawBlock) -> RawBlock:
+        """*block* without the rows of other series."""
+        for name, value in self.mapping.picked.items():
+            words = pc.utf8_trim_whitespace(block.table[name].cast(pa.string()))
+            rows = np.flatnonzero(np.asarray(pc.fill_null(pc.equal(words, value), False)))
+            table, raw = block.table.take(pa.array(rows, pa.int64())), block.raw
+            block = RawBlock(table, _chosen(raw, rows.tolist()), block.rejected)
+        return block
 
     def _reasons(self, table: pa.Table, moments: Moments) -> dict[int, str]:
         """Why rows are not of this file's series, or have no one moment."""
@@ -131,7 +142,19 @@ class Converter:
             columns["quantity"] = pc.abs(columns["quantity"])
         if self.file.series.data_type is DataType.TRADES:
             columns.setdefault("taker", pa.nulls(count, pa.int8()))
+        if self.mapping.traded:
+            self._leave_out_untold(columns, table)
         return self._in_base(columns)
+
+    def _leave_out_untold(self, columns: dict[str, Any], table: pa.Table) -> None:
+        """A volume that is 0 though something traded is none; a quote volume is not told."""
+        traded = pc.greater(_doubles(table[self.mapping.traded], is_required=True), 0)
+        instead = {"volume": float("nan"), "quote_volume": None}
+        for name, value in instead.items():
+            if name in columns:
+                untold = pc.and_(pc.fill_null(traded, False), pc.equal(columns[name], 0))
+                nothing = pa.scalar(value, pa.float64())
+                columns[name] = pc.if_else(pc.fill_null(untold, False), nothing, columns[name])
 
     def _source(self, table: pa.Table, name: str, count: int) -> Any:
         if name in self.mapping.constants:
@@ -199,6 +222,10 @@ def has_ids(first: pa.Table, mapping: Mapping) -> bool:
         return False
     words = _text(_plain(first[name]))
     return bool(words.null_count < len(words))
+
+
+def _chosen(raw: Callable[[int], str], rows: list[int]) -> Callable[[int], str]:
+    return lambda row: raw(rows[row])
 
 
 def _plain(column: Any) -> Any:

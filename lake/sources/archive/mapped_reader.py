@@ -13,7 +13,7 @@ from lake.domain.rows import SourceTag
 from lake.domain.timeframe import TimeFrame
 from lake.domain.variants import IdScheme, TradesVariant
 from lake.errors import InvalidRequest
-from lake.sources.archive.container import peek
+from lake.sources.archive.container import peek, refused
 from lake.sources.archive.format import ArchiveFile, ArchiveFormat, Hints, Streamed
 from lake.sources.archive.mapped_columns import has_ids
 from lake.sources.archive.mapped_rows import streamed
@@ -143,13 +143,32 @@ def venue_or(path: Path, hints: Hints, venue: Venue | None) -> Venue:
     return found
 
 
-def first_lines(path: Path) -> list[list[str]]:
+def first_lines(path: Path, *, unlike: bytes = _HTML) -> list[list[str]]:
     """The fields of the first lines of the text at *path*; nothing where it has none.
+
+    Args:
+        path: Of the file.
+        unlike: What no file of this kind begins with.
 
     Raises:
         SourceError: It is damaged or dangerous.
     """
-    with peek(path, unlike=_HTML) as container:
+    with peek(path, unlike=unlike) as container:
         head = container.head().removeprefix(_BOM)
     lines = head.decode("utf-8", "replace").splitlines()[:3]
     return [[cell.strip().strip('"') for cell in line.split(",")] for line in lines]
+
+
+def require_columns(path: Path, lines: Sequence[Sequence[str]], known: Sequence[str]) -> None:
+    """
+    Raises:
+        SourceError: The first of *lines* is not the header line *known*.
+    """
+    header = tuple(lines[0]) if lines else ()
+    if header == tuple(known):
+        return
+    if unknown := [name for name in header if name not in known]:
+        raise refused(
+            path, f"has unknown columns ({', '.join(unknown)}); known is {','.join(known)}"
+        )
+    raise refused(path, f"has other columns ({','.join(header)}); known is {','.join(known)}")

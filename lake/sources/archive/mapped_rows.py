@@ -22,7 +22,7 @@ from lake.domain.schemas import TRADES
 from lake.domain.times import from_us, to_us
 from lake.domain.variants import derive_refs
 from lake.errors import SourceError
-from lake.sources.archive.claims import promised_claim
+from lake.sources.archive.claims import candles_claim, promised_claim, settlements_claim
 from lake.sources.archive.container import damaged, refused
 from lake.sources.archive.format import ArchiveFile, Streamed
 from lake.sources.archive.mapped_columns import Converted, Converter
@@ -30,7 +30,7 @@ from lake.sources.archive.mapped_funding import funding_rows
 from lake.sources.archive.mapping import Mapping
 from lake.sources.archive.spool import Spool, SpooledRows
 from lake.sources.archive.tables import kind_of, opened
-from lake.sources.archive.timeframe_check import Spacing
+from lake.sources.archive.timeframe_check import Spacing, commonest_step
 from lake.sources.archive.trade_csv import lots
 from lake.sources.decode import Decoded
 from lake.sources.trade_checks import validate_sparse_trades
@@ -50,6 +50,18 @@ class _Reading:
     now: datetime
     rejected: list[Rejected] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    outside: int = 0
+    """Rows of other times than the file's name says."""
+    step_us: int | None = None
+    """How far settlements are apart; None where there is but one."""
+
+    @property
+    def is_cut_elsewhere(self) -> bool:
+        """Whether its days are not those that we take them for: some hours are not in it then.
+
+        Trades may be cut by when they arrived, so that some of the day before come with them.
+        """
+        return bool(self.outside) and self.file.series.data_type is not DataType.TRADES
 
     def refuse_nonsense(self, rows: int) -> None:
         """Refuse a file that is well-formed and still not what it says."""
@@ -70,7 +82,7 @@ def streamed(file: ArchiveFile, mapping: Mapping, *, now: datetime, scratch: Pat
         SourceError: It is damaged, or not what it says.
         InvalidRequest: What the user said of it cannot be.
     """
-    reading = _Reading(file, mapping, now)
+    reading = _Reading(file, mapping, now, remarks=[mapping.remark])
     converter = Converter(file, mapping)
     with (
         Spool(file.series, scratch) as spool,
@@ -115,6 +127,7 @@ def _kept(reading: _Reading, blocks: Iterator[Converted]) -> Iterator[Converted]
         ts = block.ts_us
         timed = ts > 0
         outside = timed & ((ts < to_us(promise.start)) | (ts >= to_us(promise.end)))
+        reading.outside += int(outside.sum())
         for row in np.flatnonzero(outside).tolist():
             reading.rejected.append(Rejected(from_us(int(ts[row])), _OUTSIDE, block.raw(row)))
         yield block.taken(np.flatnonzero(~outside)) if outside.any() else block
@@ -128,6 +141,7 @@ def _fill(reading: _Reading, spool: Spool, blocks: Iterator[Converted]) -> None:
         )
         reading.rejected += rejected
         reading.remarks.append(remark)
+        reading.step_us = commonest_step(rows["ts"].cast(pa.int64()).to_numpy())
         spool.add(rows)
     elif data_type is DataType.OHLCV:
         _fill_candles(reading, spool, blocks)
@@ -165,21 +179,37 @@ def _claims(reading: _Reading, spool: Spool, evidence: str) -> tuple[Claim, ...]
     file = reading.file
     assert spool.first_us is not None
     assert spool.last_us is not None
-    if file.promise is not None and reading.mapping.claims_promise:
-        told = promised_claim(
-            file.promise, spool.last_us, reading.now, evidence, what=str(file.series.data_type)
-        )
-        reading.remarks.append(told.remark)
-        assert told.claim is not None
-        return (told.claim,)
+    if file.promise is not None and reading.mapping.claims_promise and not reading.is_cut_elsewhere:
+        return (_promised(reading, file.promise, spool, evidence),)
     grid = file.series.grid
     end = from_us(spool.last_us + 1) if grid is None else grid.next(from_us(spool.last_us))
     held = TimeRange(from_us(spool.first_us), end)
     quiet = grid is not None and reading.mapping.leaves_out_quiet
     claim = Claim(held, Basis.ROWS_ONLY, QUIET_LEFT_OUT if quiet else "")
+    if reading.is_cut_elsewhere:
+        reading.remarks.append("has rows of other days than its name says, so it promises nothing")
+        return (claim,)
     # That a day's file begins late or ends early is another matter than a quiet candle inside.
     outside = subtract([file.promise], [held]) if file.promise is not None else []
     return (claim, *(Claim(each, Basis.ROWS_ONLY, NOT_IN_FILE) for each in outside))
+
+
+def _promised(reading: _Reading, promise: TimeRange, spool: Spool, evidence: str) -> Claim:
+    """What an intact file may claim of what its name says."""
+    series, last_us = reading.file.series, spool.last_us
+    assert last_us is not None
+    if series.grid is not None:
+        claim, remark = candles_claim(promise, series.grid, last_us, spool.rows, evidence)
+        reading.remarks.append(remark)
+        return claim
+    if series.data_type is DataType.FUNDING_RATES:
+        claim, remark = settlements_claim(promise, last_us, reading.step_us, reading.now, evidence)
+        reading.remarks.append(remark)
+        return claim
+    told = promised_claim(promise, last_us, reading.now, evidence, what=str(series.data_type))
+    reading.remarks.append(told.remark)
+    assert told.claim is not None
+    return told.claim
 
 
 def _with_refs(rows: pa.Table | SpooledRows) -> pa.Table | SpooledRows:

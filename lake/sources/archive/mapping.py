@@ -93,11 +93,16 @@ class Mapping:
         unit: What amounts are counted in; None where nothing was said.
         kind: What a row of trades stands for.
         only: A column of the file to the value that every row has to have.
+        picked: A column of the file to the value of the rows that are meant, where others are of
+            other series.
         rows_at: Where in a JSON object the rows are.
         closed_before_us: Candles that close later had not closed when the file was made.
         has_signed_quantity: Whether a quantity is negative where the taker sold.
         claims_promise: Whether an intact file may claim the day or month that it promises.
+        traded: A column of the file that is above 0 where something traded: where it is, no
+            volume and no quote volume is 0, but left out. Empty where there is none such.
         leaves_out_quiet: Whether such files have no candle where nothing traded.
+        remark: What whoever imports the file should know.
     """
 
     columns: Dictionary[str, str]
@@ -113,11 +118,14 @@ class Mapping:
     unit: Unit | None = None
     kind: TradeKind = TradeKind.SINGLE
     only: Dictionary[str, str] = field(default_factory=dict)
+    picked: Dictionary[str, str] = field(default_factory=dict)
     rows_at: tuple[str, ...] = ()
     closed_before_us: int | None = None
     has_signed_quantity: bool = False
     claims_promise: bool = False
+    traded: str = ""
     leaves_out_quiet: bool = False
+    remark: str = ""
 
     def require_for(self, data_type: DataType) -> None:
         """

@@ -9,8 +9,8 @@ announcement "Gate.io Makes all Historical Data Downloads Available" (article 21
 - Bybit spot, ``public.bybit.com/spot``: ``BTCUSDT_2024-01-01.csv.gz``, ``BTCUSDT-2024-01.csv.gz``;
   ids count from 1 in every file, so they name nothing, and ids are derived.
 - KuCoin, ``historical-data.kucoin.com``: ``BTCUSDT-trades-2024-01-01.zip``; futures in contracts.
-- OKX, ``static.okx.com/cdn/okex/traderecords``: ``BTC-USDT-trades-2024-01-01.zip``; its days are
-  those of UTC+8; swaps in contracts.
+- OKX, ``static.okx.com/cdn/okex/traderecords``: ``BTC-USDT-trades-2024-01-01.zip``, ``-2024-01``;
+  its days are those of UTC+8; swaps in contracts.
 - Gate spot, ``download.gatedata.org/spot/deals``: ``BTC_USDT-202401.csv.gz``, no header line. Which
   of 1 and 2 bought is told in both ways, so its sides are not stored.
 """
@@ -25,10 +25,11 @@ from pathlib import Path
 
 from lake.domain.identifiers import DataType, Venue
 from lake.domain.ranges import TimeRange
-from lake.errors import InvalidRequest, SourceError
+from lake.errors import InvalidRequest
 from lake.sources.archive.container import refused
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints
-from lake.sources.archive.instruments import agreed, pair_of, split_pair
+from lake.sources.archive.instruments import agreed, expiring, pair_of, split_pair
+from lake.sources.archive.kucoin_names import FUTURES, SPOT, market_of
 from lake.sources.archive.mapped_reader import (
     RecognisedByMapping,
     first_lines,
@@ -37,9 +38,9 @@ from lake.sources.archive.mapped_reader import (
     venue_or,
 )
 from lake.sources.archive.mapping import Mapping, Unit, UnitKind
+from lake.sources.archive.okx_names import symbol_of_native
 
-_BYBIT, _KUCOIN, _KUCOIN_FUTURES = Venue("BYBIT"), Venue("KUCOIN"), Venue("KUCOINFUTURES")
-_OKX, _GATE = Venue("OKX"), Venue("GATE")
+_BYBIT, _OKX, _GATE = Venue("BYBIT"), Venue("OKX"), Venue("GATE")
 _DATE = r"(?P<date>\d{4}-\d{2}-\d{2})"
 _PACKED = r"\.(?:csv|csv\.gz|zip)"
 _BYBIT_COLUMNS = tuple(
@@ -62,21 +63,7 @@ _KUCOIN_COLUMNS = ("trade_id", "trade_time", "price", "size", "side")
 _OKX_COLUMNS = ("trade_id", "side", "price", "size", "created_time")
 # A Bybit inverse contract is one dollar (Bybit's contract specifications).
 _ONE_DOLLAR = Unit(UnitKind.CONTRACTS, 1.0)
-# Bybit's and KuCoin's.
-_SPOT_QUOTES = (
-    "USDT",
-    "USDC",
-    "USDE",
-    "USD1",
-    "DAI",
-    "EUR",
-    "BRL",
-    "TRY",
-    "PLN",
-    "BTC",
-    "ETH",
-    "KCS",
-)
+_SPOT_QUOTES = ("USDT", "USDC", "USDE", "USD1", "DAI", "EUR", "BRL", "TRY", "PLN", "BTC", "ETH")
 _GATE_NAMES = ("timestamp", "id", "price", "amount", "side")
 
 
@@ -105,7 +92,7 @@ class VenueTrades(RecognisedByMapping):
         "BASE_QUOTE-YYYYMM.csv.gz"
     )
     data_types = (DataType.TRADES,)
-    venues = (_BYBIT, _KUCOIN, _KUCOIN_FUTURES, _OKX, _GATE)
+    venues = (_BYBIT, SPOT, FUTURES, _OKX, _GATE)
     suffixes = (".csv.gz", ".csv", ".zip")
 
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
@@ -144,7 +131,7 @@ def _bybit(
     elif split is not None:
         base, quote = split
     else:
-        raise _expiring(path, native)
+        raise expiring(path.name, native)
     is_inverse = quote == "USD"
     mapping = Mapping(
         columns={
@@ -195,16 +182,8 @@ def _kucoin(
         },
         header=True,
     )
-    split = (
-        split_pair(native.removesuffix("M"), ("USDT", "USDC", "USD"))
-        if native.endswith("M")
-        else None
-    )
-    if split is None:
-        return _Told(_KUCOIN, _spot(path, native, hint), native, mapping)
-    base, quote = "BTC" if split[0] == "XBT" else split[0], split[1]
-    symbol = f"{base}/{quote}:{base if quote == 'USD' else quote}"
-    return _Told(_KUCOIN_FUTURES, symbol, native, mapping)
+    market = market_of(path, native, hint)
+    return _Told(market.venue, market.symbol, market.native_id, mapping)
 
 
 def _okx(
@@ -216,9 +195,7 @@ def _okx(
         return None
     _require_names(path, list(theirs), (*_OKX_COLUMNS, "instrument_name", "source"))
     native = named["symbol"]
-    base, quote, *term = native.split("-")
-    if term not in ([], ["SWAP"]):
-        raise _expiring(path, native)
+    symbol = symbol_of_native(path, native)
     mapping = Mapping(
         columns={
             "ts": theirs["created_time"],
@@ -230,8 +207,7 @@ def _okx(
         header=True,
         only={"instrument_name": native} if "instrument_name" in theirs else {},
     )
-    settle = f":{base if quote == 'USD' else quote}" if term else ""
-    return _Told(_OKX, f"{base}/{quote}{settle}", native, mapping)
+    return _Told(_OKX, symbol, native, mapping)
 
 
 def _gate(
@@ -253,7 +229,13 @@ _FORMATS: tuple[tuple[re.Pattern[str], _Look], ...] = (
     (re.compile(rf"(?P<symbol>[A-Z0-9-]+?){_DATE}{_PACKED}"), _bybit),
     (re.compile(rf"(?P<symbol>[A-Z0-9]+)(?:_{_DATE}|-\d{{4}}-\d{{2}}){_PACKED}"), _bybit_spot),
     (re.compile(rf"(?P<symbol>[A-Z0-9]+)-trades-{_DATE}{_PACKED}"), _kucoin),
-    (re.compile(rf"(?P<symbol>[A-Z0-9]+-[A-Z0-9]+(?:-[A-Z0-9]+)?)-trades-{_DATE}{_PACKED}"), _okx),
+    (
+        re.compile(
+            r"(?P<symbol>[A-Z0-9]+-[A-Z0-9]+(?:-[A-Z0-9]+)?)-trades-\d{4}-\d{2}(?:-\d{2})?"
+            rf"{_PACKED}"
+        ),
+        _okx,
+    ),
     (re.compile(rf"(?P<symbol>[A-Z0-9]+_[A-Z0-9]+)-\d{{6}}{_PACKED}"), _gate),
 )
 
@@ -267,13 +249,6 @@ def _require_names(path: Path, names: Sequence[str], known: Sequence[str]) -> No
         raise refused(
             path, f"has unknown columns ({', '.join(unknown)}); known is {','.join(known)}"
         )
-
-
-def _expiring(path: Path, native: str) -> SourceError:
-    return SourceError(
-        f"{path.name} is of {native}, which is no perpetual: such contracts are not read yet.",
-        retryable=False,
-    )
 
 
 def _spot(path: Path, native: str, hint: str | None) -> str:

@@ -150,6 +150,17 @@ def test_a_checksum_proves_a_plain_csv(tmp_path: Path) -> None:
     assert (claim.basis, claim.evidence) == (Basis.ARCHIVE, "sha256")
 
 
+def test_an_md5_is_a_checksum_too(tmp_path: Path) -> None:
+    """KuCoin publishes those."""
+    path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1440))
+    checksum_of(path, kind="md5")
+
+    assert read(path).page.claims[0].evidence == "zip CRC, md5"
+    checksum_of(path, "0" * 32)
+    with pytest.raises(SourceError, match="differs from its checksum"):
+        read(path)
+
+
 def test_gzip_and_checksum_stand_in_the_evidence(tmp_path: Path) -> None:
     zipped = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1440))
     checksum_of(zipped)

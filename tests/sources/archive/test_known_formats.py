@@ -400,6 +400,17 @@ def test_okx_names_its_columns_in_three_ways(tmp_path: Path, text: str) -> None:
     assert (row["trade_id"], row["quantity"], row["side"]) == (719977054, 0.5, "buy")
 
 
+def test_okx_trades_of_a_month(tmp_path: Path) -> None:
+    path = zip_of(
+        tmp_path / "BTC-USDT-trades-2024-03.zip",
+        "instrument_name,trade_id,side,price,size,created_time\nBTC-USDT,1,buy,50,2,1709294400856\n",
+    )
+
+    file = recognised(path, NOTHING)
+
+    assert (str(file.series), file.promise) == ("BTCUSDT.OKX trades", None)
+
+
 def test_okx_swaps_are_counted_in_contracts(tmp_path: Path) -> None:
     path = zip_of(
         tmp_path / "BTC-USD-SWAP-trades-2024-03-01.zip",

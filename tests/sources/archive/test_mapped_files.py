@@ -245,6 +245,18 @@ def test_ids_that_are_text_are_kept_as_references(tmp_path: Path) -> None:
     assert file.variant == "single/venue"
 
 
+def test_ids_of_19_digits_are_numbers_as_far_as_64_bits_go(tmp_path: Path) -> None:
+    """As text they would not meet the same trades of the exchange's answers."""
+    ids = ["999999999999999999", "1192466789234561024", "9199999999999999999"]
+    text = "time,px,size,side,id\n" + "".join(f"1709294400,100,1,buy,{each}\n" for each in ids)
+    path = csv_of(tmp_path / "my.csv", f"{text}1709294401,100,1,buy,9300000000000000000\n")
+
+    page = read(path, hints_of(f"{PLAIN},trade_id=id"))
+
+    assert page.rows["trade_id"].to_pylist() == [int(each) for each in ids]
+    assert len(page.rejected) == 1
+
+
 def test_more_trades_of_one_moment_than_a_block_holds(tmp_path: Path) -> None:
     """Equal rows are numbered over the whole moment, wherever the reader's blocks end."""
     count = 120_000
