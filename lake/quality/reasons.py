@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ import pyarrow as pa
 from lake.domain.gaps import Gap, GapReason
 from lake.domain.identifiers import DataType, Series
 from lake.domain.times import to_us
+from lake.errors import StorageError
 from lake.sql_files import sql_file, sql_files
 from lake.storage.gaps import find_gaps
 from lake.warehouse import Warehouse
@@ -70,32 +73,47 @@ def explained_gaps(
             all of its holes would be looked into with every read.
 
     Raises:
-        StorageError: A file is damaged, or the catalog cannot be read or written.
+        StorageError: The catalog cannot be read or written.
     """
+    before = storage.checks.facts_state()
     found = find_gaps(storage, wanted)
     is_open = any(
         gap.series.data_type is DataType.OHLCV and gap.reason in _MAY_CHANGE for gap in found
     )
     if not is_open or not (newest or storage.checks.facts_are_cheap(_SHARE_OF_READS)):
         return found
-    return find_gaps(storage, wanted) if explain_gaps(storage) else found
+    explain_gaps(storage, waits=newest)
+    # Whoever looked for them, this thread or another.
+    return find_gaps(storage, wanted) if storage.checks.facts_state() != before else found
 
 
-def explain_gaps(storage: Storage, warehouse: Warehouse | None = None) -> bool:
+def explain_gaps(
+    storage: Storage, warehouse: Warehouse | None = None, *, waits: bool = True
+) -> bool:
     """Look for what explains gaps, if the lake has changed since that was done last.
+
+    An instrument of which a file is damaged keeps the reasons that its own catalog rows give.
 
     Args:
         storage: The lake; nothing happens where it cannot be written.
         warehouse: DuckDB on the lake, opened with ``checks``; one is opened where none is given.
+        waits: Wait for another thread that is looking, rather than leave it at that.
 
     Returns:
         Whether it was looked for.
 
     Raises:
-        StorageError: A file is damaged, or the catalog cannot be read or written.
+        StorageError: The catalog cannot be read or written.
     """
-    if storage.read_only:
+    if storage.read_only or not storage.checks.looking.acquire(blocking=waits):
         return False
+    try:
+        return _explain(storage, warehouse)
+    finally:
+        storage.checks.looking.release()
+
+
+def _explain(storage: Storage, warehouse: Warehouse | None) -> bool:
     state = _state(storage)
     if storage.checks.facts_state() == state:
         return False
@@ -146,11 +164,24 @@ def _facts(storage: Storage, warehouse: Warehouse) -> list[Fact]:
     facts: list[Fact] = []
     for name in _OF_THE_CATALOG:
         facts += _rows(warehouse.arrow(sql_file("reasons", name).text))
-    for series, since, until in _batches(storage, holes):
-        warehouse.look_at(series, since - _MARGIN, until + _MARGIN)
-        for name in _OF_ROWS:
-            facts += _rows(warehouse.arrow(sql_file("reasons", name).text))
+    for batch in _batches(storage, holes):
+        try:
+            facts += _shown_by_rows(warehouse, batch)
+        except StorageError:
+            # One damaged file must not cost the others their reasons.
+            for each in batch:
+                with suppress(StorageError):
+                    facts += _shown_by_rows(warehouse, [each])
     return facts
+
+
+def _shown_by_rows(warehouse: Warehouse, batch: Sequence[_Group]) -> list[Fact]:
+    series = [number for each in batch for number in each.series]
+    since = min(each.since for each in batch) - _MARGIN
+    until = max(each.until for each in batch) + _MARGIN
+    warehouse.look_at(series, since, until)
+    found = [_rows(warehouse.arrow(sql_file("reasons", name).text)) for name in _OF_ROWS]
+    return [fact for facts in found for fact in facts]
 
 
 def _rows(answer: pa.Table) -> list[Fact]:
@@ -166,10 +197,17 @@ def _rows(answer: pa.Table) -> list[Fact]:
     ]
 
 
-def _batches(
-    storage: Storage, holes: list[dict[str, object]]
-) -> Iterator[tuple[list[int], datetime, datetime]]:
-    """Series that other rows may say something about, and the time of their holes."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The series of one instrument by their numbers, and the time of their holes."""
+
+    series: tuple[int, ...]
+    since: datetime
+    until: datetime
+
+
+def _batches(storage: Storage, holes: list[dict[str, object]]) -> Iterator[list[_Group]]:
+    """Instruments that other rows may say something about, so many as memory holds."""
     rows: dict[int, int] = dict(
         storage.database.read("select series_id, sum(rows) from partitions group by series_id")
     )
@@ -178,8 +216,7 @@ def _batches(
         key = (series.venue.name, series.instrument_id.symbol)
         if series.data_type.value in ("ohlcv", "trades"):
             companions[key].append((series_id, series))
-    batch: list[int] = []
-    spans: list[datetime] = []
+    batch: list[_Group] = []
     size = 0
     seen: dict[tuple[str, str], list[datetime]] = defaultdict(list)
     for hole in holes:
@@ -193,10 +230,10 @@ def _batches(
             continue
         count = sum(rows.get(series_id, 0) for series_id, _ in together)
         if batch and size + count > BATCH_ROWS:
-            yield batch, min(spans), max(spans)
-            batch, spans, size = [], [], 0
-        batch += [series_id for series_id, _ in together]
-        spans += moments
+            yield batch
+            batch, size = [], 0
+        numbers = tuple(series_id for series_id, _ in together)
+        batch.append(_Group(numbers, min(moments), max(moments)))
         size += count
     if batch:
-        yield batch, min(spans), max(spans)
+        yield batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -45,11 +46,16 @@ class StoredRun:
 
 
 class CheckRuns:
-    """Runs of checks, remembered, and what rows said about gaps."""
+    """Runs of checks, remembered, and what rows said about gaps.
+
+    Attributes:
+        looking: Held by the thread that looks for facts about gaps: one is enough.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
+        self.looking = threading.Lock()
         self._facts_found: float | None = None
         self._facts_cost_s = 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from lake.domain.identifiers import Series, Venue
 from lake.domain.ranges import TimeRange
 from lake.domain.rows import Note
 from lake.ingestion.imports import import_files
-from lake.quality import explain_gaps, explained_gaps, known_checks, run_checks
+from lake.quality import explain_gaps, explained_gaps, known_checks, reasons, run_checks
 from lake.storage.lake import Storage
 from lake.warehouse import Warehouse
 from tests.quality.kit import (
@@ -214,6 +215,36 @@ def test_they_are_looked_for_again_only_when_the_lake_has_changed(storage: Stora
 
     assert told(storage, BITCOIN) == [(minutes(100, 120), 20, GapReason.VENUE_OUTAGE)]
     assert not explain_gaps(storage)
+
+
+def test_a_damaged_file_costs_only_its_own_instrument_its_reasons(storage: Storage) -> None:
+    """ETH's minutes cannot be read; what BTC's hours show of its minutes is found all the same."""
+    for series, code in ((BITCOIN, "BTCUSDT"), (ETHER, "ETHUSDT")):
+        hold(storage, series, {*range(65, 70)})
+        hourly = candles([minute(each * HOUR) for each in range(24)], 60.0)
+        store(storage, candle_series(f"{code}.BINANCE", "1h"), hourly, [answered(minutes(0, DAY))])
+    [info] = storage.catalog.partitions(ETHER)
+    path = storage.parquet / info.partition.path
+    path.write_bytes(path.read_bytes()[:-200])
+
+    whole, broken = told(storage, BITCOIN), told(storage, ETHER)
+
+    assert [reason for _, _, reason in whole] == [GapReason.LOST_BY_SOURCE]
+    assert [reason for _, _, reason in broken] != [GapReason.LOST_BY_SOURCE]
+
+
+def test_many_threads_look_once(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold(storage, BITCOIN, set(range(100, 120)))
+    hold(storage, ETHER, set(range(100, 120)))
+    looked: list[int] = []
+    facts = reasons._facts
+    monkeypatch.setattr(reasons, "_facts", lambda *given: looked.append(1) or facts(*given))
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: explained_gaps(storage, [BITCOIN]), range(6)))
+
+    assert len(looked) == 1
+    assert {gap.reason for [gap] in answers} == {GapReason.VENUE_OUTAGE}
 
 
 def test_a_read_does_not_look_again_after_every_commit(storage: Storage) -> None:
