@@ -29,7 +29,7 @@ from lake.storage.columns import (
 )
 
 UNRANKED = -1
-"""The rank of stored rows that no promise covers: any source may replace them."""
+"""The rank of stored rows that nobody has named as theirs: any source may replace them."""
 MAX_NOTES = 1_000
 """Differing rows written out one by one in a commit; the rest are summed up in one note."""
 
@@ -70,7 +70,8 @@ def merge(
     """*stored* with *new* merged into it, by key; differing rows make at most *room* notes, + 1.
 
     A new row replaces a stored one only if *rank* is no lower than the stored row's (that of
-    the promise that covers its ``ts``) and it has no null where the stored row has a value.
+    the promise that covers its ``ts``, else that of the best source whose rows lie there) and
+    it has no null where the stored row has a value.
     Where it does not and some value contradicts, a note says so. Of several new rows with one
     key the last counts.
     """
@@ -222,11 +223,12 @@ def _taken(table: pa.Table, positions: Ints) -> pa.Table:
 
 def _ranks(coverage: Sequence[Coverage], moments: Ints) -> Ints:
     """The rank that each moment's stored row has."""
-    promises = sorted((row for row in coverage if row.promises), key=lambda row: row.range)
     ranks = np.full(len(moments), UNRANKED, np.int64)
-    for row in promises:
+    # A promise outweighs what only has rows.
+    for row in sorted(coverage, key=lambda row: (row.promises, row.range)):
         inside = (moments >= to_us(row.range.start)) & (moments < to_us(row.range.end))
-        ranks[inside] = row.source_rank
+        rank = row.source_rank
+        ranks[inside] = rank if row.promises else np.maximum(ranks[inside], rank)
     return ranks
 
 

@@ -88,12 +88,27 @@ def test_a_row_with_a_value_replaces_a_row_with_a_null() -> None:
     assert result.rows["quote_volume"].to_pylist() == [1.0]
 
 
-@pytest.mark.parametrize("coverage", [(), (covered(0, 1, 90, Basis.ROWS_ONLY),)])
-def test_rows_that_nothing_promises_may_be_replaced_by_any_source(
-    coverage: tuple[Coverage, ...],
-) -> None:
-    """Provisional rows and those of an import that promises nothing rank below everything."""
-    result = merged(candles({0: 1.0}), candles({0: 2.0}), *coverage, rank=0)
+def test_rows_that_nobody_vouches_for_may_be_replaced_by_any_source() -> None:
+    """Provisional rows: what was running, or too young to be final."""
+    result = merged(candles({0: 1.0}), candles({0: 2.0}), rank=0)
+
+    assert closes(result.rows) == {0: 2.0}
+
+
+@pytest.mark.parametrize(("rank", "close"), [(59, 1.0), (60, 2.0)])
+def test_rows_of_an_import_that_promises_nothing_have_its_rank(rank: int, close: float) -> None:
+    """A vendor's own rows are not overwritten by what somebody else made of them."""
+    coverage = [covered(0, 1, 60, Basis.ROWS_ONLY), covered(0, 1, 20, Basis.ROWS_ONLY)]
+    result = merged(candles({0: 1.0}), candles({0: 2.0}), *coverage, rank=rank)
+
+    assert closes(result.rows) == {0: close}
+    assert len(result.notes) == (close == 1.0)
+
+
+def test_a_promise_outweighs_rows_that_lie_there_too() -> None:
+    coverage = [covered(0, 1, 50), covered(0, 1, 60, Basis.ROWS_ONLY)]
+
+    result = merged(candles({0: 1.0}), candles({0: 2.0}), *coverage, rank=50)
 
     assert closes(result.rows) == {0: 2.0}
 
@@ -158,7 +173,9 @@ def reference(
             held[key(each)] = each
             added += 1
             continue
-        ranks = [row.source_rank for row in coverage if row.promises and before["ts"] in row.range]
+        there = [row for row in coverage if before["ts"] in row.range]
+        promised = [row for row in there if row.promises]
+        ranks = [row.source_rank for row in promised or there]
         loses = any(each[name] is None and before[name] is not None for name in each)
         if each != before and rank >= max(ranks, default=UNRANKED) and not loses:
             held[key(each)] = each
@@ -182,7 +199,8 @@ def test_merging_equals_a_merge_row_by_row(spec: RowSpec, seed: int) -> None:
     stored, *_ = reference([], list(unique.values()), spec, 0, [])
     new = random_rows(rng, spec, rng.choice((0, 1, 25)))
     rank = rng.randrange(3)
-    coverage = [covered(0, 8, 1), covered(8, 16, 2), covered(16, 24, 9, Basis.ROWS_ONLY)]
+    coverage = [covered(0, 8, 1), covered(8, 16, 2), covered(16, 24, 2, Basis.ROWS_ONLY)]
+    coverage += [covered(0, 12, 2, Basis.ROWS_ONLY), covered(20, 30, 1, Basis.ROWS_ONLY)]
 
     result = merge(
         pa.Table.from_pylist(stored, spec.schema),
