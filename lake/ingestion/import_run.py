@@ -24,7 +24,7 @@ from lake.errors import InvalidRequest, LeaseLost, SchemaMismatch, SourceError
 from lake.ingestion.events import JobEnded, JobStarted, Stored
 from lake.ingestion.import_ledger import Ledger
 from lake.ingestion.import_paths import Found
-from lake.ingestion.import_pieces import cut, holds, newest
+from lake.ingestion.import_pieces import by_promise, cut, holds, newest
 from lake.ingestion.import_report import FileOutcome, FileState, ImportEvent, ImportReport
 from lake.ingestion.room import MIN_FREE, require_room
 from lake.sources.archive import (
@@ -52,7 +52,7 @@ class _Piece:
 
     file: ArchiveFile
     lot: Lot
-    is_held: bool
+    is_held: bool = False
 
 
 @dataclass(slots=True)
@@ -201,8 +201,9 @@ class ImportRun:
                 self._commit(partition, parts, files)
             changed.update(part.file.path for part in parts if not part.is_held)
         for partition, piece in revised:
-            if self._commit(partition, [piece], files, replace=piece.lot.window):
-                changed.add(piece.file.path)
+            for lot, window in by_promise(piece.lot):
+                if self._commit(partition, [_Piece(piece.file, lot)], files, replace=window):
+                    changed.add(piece.file.path)
         for file, found in read:
             state = FileState.STORED if file.path in changed else FileState.UNCHANGED
             self._stored(file, found, state, told[file.path])
@@ -225,9 +226,10 @@ class ImportRun:
                     piece = self._piece(file, partition, part)
                     if piece.is_held and not is_revised and self._is_claimed([piece]):
                         continue
-                    replace = part.window if is_revised else None
-                    if self._commit(partition, [piece], files, found.window, replace=replace):
-                        state = FileState.STORED
+                    for each, replace in by_promise(part) if is_revised else [(part, None)]:
+                        again = _Piece(file, each)
+                        if self._commit(partition, [again], files, found.window, replace=replace):
+                            state = FileState.STORED
         except (SourceError, InvalidRequest, SchemaMismatch) as error:
             self._refused(file, str(error))
             return

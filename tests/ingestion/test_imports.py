@@ -34,6 +34,7 @@ from lake.ingestion.imports import (
     ImportReport,
     import_files,
 )
+from lake.storage.gaps import find_gaps
 from lake.storage.lake import Storage
 
 MARCH = datetime(2024, 3, 1)
@@ -232,6 +233,36 @@ def test_a_revised_archive_replaces_what_it_gave_before(storage: Storage, tmp_pa
 
     assert (report.rows_added, report.rows_changed) == (0, 1440)
     assert len(storage.catalog.revisions(MINUTES)) == 1440
+
+
+def test_a_revised_archive_that_is_cut_takes_nothing_away_after_its_end(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """A month that was downloaded twice before it was over says nothing of its last days."""
+
+    def month(folder: str, days: int) -> Path:
+        text = lines(MARCH, days * 1440)
+        return zip_of(tmp_path / folder / "BTCUSDT-1m-2024-03.zip", text)
+
+    bring(storage, month("first", 10))
+    for number in range(10, 31):
+        bring(storage, day(tmp_path / "days", number + 1))
+    report = bring(storage, month("second", 20))
+
+    assert report.files[0].state is not FileState.REFUSED
+    assert storage.catalog.partitions(MINUTES)[0].rows == 31 * 1440
+    assert storage.catalog.revisions(MINUTES) == []
+    assert [gap for gap in find_gaps(storage) if gap.range.start.month == 3] == []
+
+
+def test_an_older_copy_of_a_day_takes_nothing_away(storage: Storage, tmp_path: Path) -> None:
+    bring(storage, day(tmp_path / "whole", 1))
+    cut_off = zip_of(tmp_path / "cut" / "BTCUSDT-1m-2024-03-01.zip", lines(MARCH, 600, price=7.0))
+
+    report = bring(storage, cut_off)
+
+    assert storage.catalog.partitions(MINUTES)[0].rows == 1440
+    assert report.rows_changed in (599, 600)
 
 
 def test_days_of_daily_candles_share_the_years_file(storage: Storage, tmp_path: Path) -> None:

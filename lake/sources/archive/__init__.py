@@ -32,6 +32,7 @@ from lake.sources.archive.lean_files import LeanFiles
 from lake.sources.archive.mapped_files import MappedFiles
 from lake.sources.archive.okx_files import OkxFiles
 from lake.sources.archive.recordings import CryptofeedRecordings, HftbacktestRecordings
+from lake.sources.archive.spool import SpooledRows
 from lake.sources.archive.tardis_files import TardisFiles
 from lake.sources.archive.venue_trades import VenueTrades
 
@@ -45,6 +46,7 @@ __all__ = [
     "Hints",
     "Lot",
     "NotRecognised",
+    "SpooledRows",
     "Streamed",
     "recognise",
 ]
