@@ -158,7 +158,8 @@ class SpanBelief:
             if kind is Kind.FAULTY:
                 votes.untied += 1
                 if question.token is None:
-                    # It lacks rows, but those that it has are there: no silence may deny them.
+                    # It lacks rows, but those that it has are there, since the checks let through
+                    # none with another time than its own: no silence may deny them.
                     votes.seen |= self._common(answer, question)[0]
                 # Bounds farther out may fill the answer with rows that are of no use.
                 votes.useless |= {votes.shift} - {0}

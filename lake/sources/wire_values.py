@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,18 @@ def seconds_us(value: float | str) -> int:
     if not _FIRST_S <= seconds < _LAST_S:
         raise ValueError(f"{value!r} is not in seconds")
     return round(seconds * 1e6)
+
+
+def milliseconds_us(value: float | str) -> int:
+    """Microseconds of a time in milliseconds with a fraction (``1634673259378.105000``), exactly.
+
+    Raises:
+        ValueError: *value* is no number of milliseconds. Seconds would pass for milliseconds
+            whose fraction is lost once they are multiplied.
+    """
+    if not _FIRST_S * 1e3 <= float(value) < _LAST_S * 1e3:
+        raise ValueError(f"{value!r} is not in milliseconds")
+    return int(Decimal(str(value)) * 1_000)
 
 
 def iso_ms(us: int) -> str:

@@ -74,6 +74,7 @@ def fetched(
     *,
     rate: float = 0.0,
     seed: int = 0,
+    kinds: tuple[str, ...] = (),
     trades: list[Trade] | None = None,
     **options: Any,
 ) -> tuple[Market, StandIn, list[Page]]:
@@ -86,6 +87,7 @@ def fetched(
     async def main() -> list[Page]:
         async with opened(stand_in) as source:
             stand_in.trouble.rate, stand_in.trouble.seed = rate, seed
+            stand_in.trouble.kinds = kinds
             series = Series(kind, own.instrument.id)
             return await all_pages(source, own.instrument, series, window)
 
@@ -150,6 +152,17 @@ def test_trades_come_back_exact_though_bursts_lie_across_pages(name: str) -> Non
 def test_trades_come_back_exact_under_faults(name: str) -> None:
     """Two in five answers are faulty; those that are true but short give nothing away."""
     own, stand_in, pages = fetched(name, DataType.TRADES, INSIDE, rate=0.4, seed=5)
+
+    assert_trades(own, TRADES, pages, INSIDE)
+    assert stand_in.trouble.given
+
+
+@pytest.mark.parametrize("name", WITH_TRADES)
+def test_trades_whose_times_come_in_another_unit_are_asked_for_again(name: str) -> None:
+    """Times that lost their fraction would be rows that no later answer shows again."""
+    own, stand_in, pages = fetched(
+        name, DataType.TRADES, INSIDE, rate=0.4, kinds=("seconds", "microseconds")
+    )
 
     assert_trades(own, TRADES, pages, INSIDE)
     assert stand_in.trouble.given

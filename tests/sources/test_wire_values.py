@@ -11,7 +11,15 @@ from lake.domain.identifiers import Instrument, InstrumentKind, Venue
 from lake.domain.times import from_us, to_us
 from lake.errors import SourceError
 from lake.sources.decode import Decoded
-from lake.sources.wire_values import book_of, book_time, in_base, iso_ms, iso_us, seconds_us
+from lake.sources.wire_values import (
+    book_of,
+    book_time,
+    in_base,
+    iso_ms,
+    iso_us,
+    milliseconds_us,
+    seconds_us,
+)
 
 
 def instrument(kind: InstrumentKind, size: float | None) -> Instrument:
@@ -54,6 +62,27 @@ def test_a_number_of_another_unit_is_not_taken_for_seconds(value: float) -> None
     """A thousandth of the seconds would read as milliseconds of another year."""
     with pytest.raises(ValueError, match="not in seconds"):
         seconds_us(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "us"),
+    [
+        ("1634673259378.105000", 1_634_673_259_378_105),
+        ("1634673259378.105999", 1_634_673_259_378_105),
+        (1634673259378, 1_634_673_259_378_000),
+    ],
+)
+def test_milliseconds_with_a_fraction_keep_their_microseconds(value: float | str, us: int) -> None:
+    assert milliseconds_us(value) == us
+
+
+@pytest.mark.parametrize(
+    "value", ["1634673259", 1634673259.0, "1634673259378105.0", float("nan"), "inf"]
+)
+def test_a_number_of_another_unit_is_not_taken_for_milliseconds(value: float | str) -> None:
+    """A thousand times the seconds would read as milliseconds that lost their fraction."""
+    with pytest.raises(ValueError, match="not in milliseconds"):
+        milliseconds_us(value)
 
 
 def test_times_are_asked_for_in_milliseconds_rounded_down() -> None:

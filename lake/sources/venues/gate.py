@@ -9,7 +9,6 @@ USD) and of its error messages about candles, read 2026-11-22. Bounds are whole 
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +22,7 @@ from lake.sources.cursor import CandleCursor, Cursor
 from lake.sources.decode import Decoded, contract_size, refused
 from lake.sources.fields import Field, columns_of, parsed, raw_of, rows_at, side
 from lake.sources.venues.entries import book_entry
-from lake.sources.wire_values import book_of, book_time, in_base, seconds_us
+from lake.sources.wire_values import book_of, book_time, in_base, milliseconds_us, seconds_us
 
 _VENUE = Venue("GATE")
 _SPOT = InstrumentKind.SPOT
@@ -166,7 +165,7 @@ def decode_trades(body: bytes, instrument: Instrument) -> Decoded:
     places: dict[str, Field | str] = {"trade_id": "id", "price": "price"}
     if instrument.kind is _SPOT:
         places |= {
-            "ts": Field("create_time_ms", _milliseconds_us),
+            "ts": Field("create_time_ms", milliseconds_us),
             "quantity": "amount",
             "taker": Field("side", side),
         }
@@ -177,11 +176,6 @@ def decode_trades(body: bytes, instrument: Instrument) -> Decoded:
             "taker": Field("size", _taker),
         }
     return Decoded(pa.table(in_base(columns_of(rows, places), instrument)), raw_of(rows))
-
-
-def _milliseconds_us(value: Any) -> int:
-    """Microseconds of a text like ``1634673259378.105000``, exactly."""
-    return int(Decimal(str(value)) * 1_000)
 
 
 def _taker(size: Any) -> int:
