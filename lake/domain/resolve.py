@@ -11,6 +11,16 @@ from lake.errors import InvalidRequest
 
 # Enough to see which of several spellings was meant, few enough to read.
 _NAMES_SHOWN = 5
+_WILD = "*?["
+
+
+class NotListed(InvalidRequest):
+    """The venue has no instrument of that name, as far as its list says."""
+
+
+def is_pattern(text: str) -> bool:
+    """Whether *text* may name several instruments."""
+    return any(character in text for character in _WILD)
 
 
 def resolve(text: str, venue: Venue, instruments: Sequence[Instrument]) -> list[Instrument]:
@@ -20,14 +30,15 @@ def resolve(text: str, venue: Venue, instruments: Sequence[Instrument]) -> list[
     where only one instrument has it. ``BTCUSDT.BINANCE`` may name the venue too.
 
     Raises:
-        InvalidRequest: Nothing or more than one thing matches, or *text* names another venue.
+        NotListed: Nothing matches.
+        InvalidRequest: More than one thing matches, or *text* names another venue.
     """
     word = text.strip()
     symbol, dot, last = word.rpartition(".")
     names_a_venue = bool(dot) and last.isalnum() and not last.isdigit()
     if names_a_venue and Venue(last) == venue:
         word = symbol
-    if any(character in word for character in "*?["):
+    if is_pattern(word):
         return _matching(text, word.upper(), venue, instruments)
     upper = word.upper()
     for spelling in (
@@ -50,7 +61,7 @@ def resolve(text: str, venue: Venue, instruments: Sequence[Instrument]) -> list[
             f"{text!r} names the venue {Venue(last)}, but {venue} was asked for. "
             "Use one of the two."
         )
-    raise InvalidRequest(_unknown(text, upper, venue, instruments))
+    raise NotListed(_unknown(text, upper, venue, instruments))
 
 
 def _matching(
@@ -62,7 +73,7 @@ def _matching(
         if fnmatchcase(each.code.upper(), pattern) or fnmatchcase(each.symbol.upper(), pattern)
     ]
     if not found:
-        raise InvalidRequest(f"No instrument at {venue} matches {text!r}.")
+        raise NotListed(f"No instrument at {venue} matches {text!r}.")
     return sorted(found, key=lambda each: each.code)
 
 

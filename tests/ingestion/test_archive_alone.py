@@ -178,8 +178,9 @@ def test_what_no_archive_has_is_refused_before_anything_is_asked(
 ) -> None:
     with pytest.raises(InvalidRequest, match="none that can be downloaded has KRAKEN"):
         run(copy, box, venue=Venue("KRAKEN"))
-    with pytest.raises(InvalidRequest, match="Name the instruments"):
-        run(copy, box, instruments=("*USDT",))
+    for pattern in ("*USDT", "BTC?SDT", "[B]TCUSDT"):
+        with pytest.raises(InvalidRequest, match="Name the instruments"):
+            run(copy, box, instruments=(pattern,))
     with pytest.raises(InvalidRequest, match="quote asset"):
         run(copy, box, instruments=("NONSENSE",))
     with pytest.raises(InvalidRequest, match="lies in the future: at BINANCE it is 2024-02-13"):

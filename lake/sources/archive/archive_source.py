@@ -12,12 +12,12 @@ from datetime import datetime
 
 from lake.domain.identifiers import DataType, Instrument, InstrumentId, Series, Venue
 from lake.domain.ranges import TimeRange, range_or_none
-from lake.domain.resolve import resolve
+from lake.domain.resolve import NotListed, is_pattern, resolve
 from lake.domain.rows import Page, SourceTag
 from lake.domain.timeframe import TimeFrame
 from lake.domain.times import EPOCH
 from lake.errors import InvalidRequest, SourceError
-from lake.sources.archive.binance_names import SPOT, VENUES, instrument_of, native_symbol
+from lake.sources.archive.binance_names import COINM, SPOT, VENUES, instrument_of, native_symbol
 from lake.sources.archive.binance_tree import is_offered, variant_of
 from lake.sources.archive.download import Downloader
 from lake.sources.archive.format import VENDOR
@@ -76,20 +76,29 @@ class ArchiveSource:
         Raises:
             InvalidRequest: No name says it.
         """
-        if "*" in text and not is_list:
+        if is_pattern(text) and not is_list:
             raise InvalidRequest(
                 f"{text!r} was asked for with --source archive, but what {self._venue} lists is "
                 "not known in this lake, and archives have no list. Name the instruments."
             )
         try:
             return resolve(text, self._venue, known)
-        except InvalidRequest:
-            if is_fresh or "*" in text:
+        except NotListed:
+            if is_fresh or is_pattern(text):
                 raise
-        word = text.strip().upper()
+        return [self._by_name(text.strip().upper())]
+
+    def _by_name(self, word: str) -> Instrument:
         if word.endswith(f".{self._venue}"):
             word = InstrumentId.from_str(word).symbol
-        return [instrument_of(native_symbol(word, self._venue), self._venue, word)]
+        base, slash, quote = word.partition("/")
+        if slash and ":" not in quote and self._venue != SPOT:
+            # Who asks futures for BTC/USDT means the perpetual.
+            word = f"{word}:{base if self._venue == COINM else quote}"
+        native = native_symbol(word, self._venue)
+        if self._venue == COINM and "_" not in native:
+            native += "_PERP"
+        return instrument_of(native, self._venue, word)
 
     def check(self, instrument: Instrument, series: Series) -> None:
         """Refuse what the archive has no files of.
