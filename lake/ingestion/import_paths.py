@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -25,10 +26,19 @@ def find(paths: Iterable[str | Path]) -> list[Found]:
     for each in paths:
         path = Path(each)
         if path.is_dir():
-            inside = [file for file in path.rglob("*") if _is_candidate(file)]
+            closed: list[OSError] = []
+            inside = [
+                file
+                for folder, _, names in os.walk(path, onerror=closed.append)
+                for name in names
+                if _is_candidate(file := Path(folder) / name)
+            ]
             for file in inside:
                 named.setdefault(file, False)
-            if not inside:
+            # A folder that cannot be read is told of as a file that cannot be: it is in the way.
+            for error in closed:
+                named[Path(error.filename)] = True
+            if not inside and not closed:
                 raise InvalidRequest(
                     f"There is no archive ({', '.join(SUFFIXES)}) below {path.absolute()}."
                 )

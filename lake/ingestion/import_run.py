@@ -119,6 +119,9 @@ class ImportRun:
                 self.skipped[each.path] = str(error)
         except (SourceError, InvalidRequest) as error:
             self._done(FileOutcome(each.path, FileState.REFUSED, str(error)))
+        except OSError as error:
+            why = f"{each.path} cannot be read: {error.strerror or error}."
+            self._done(FileOutcome(each.path, FileState.REFUSED, why))
         return ()
 
     def _tell_of_skipped(self, *, is_all: bool) -> None:

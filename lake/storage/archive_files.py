@@ -29,6 +29,9 @@ class ArchiveState(Enum):
     """The vendor answered that there is no such file."""
     REFUSED = "refused"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFile:

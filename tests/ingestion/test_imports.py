@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,9 @@ from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest
 from lake.ingestion.events import JobEnded, JobStarted, Stored
-from lake.ingestion.import_paths import find
+from lake.ingestion.import_ledger import Ledger
+from lake.ingestion.import_paths import Found, find
+from lake.ingestion.import_run import ImportRun
 from lake.ingestion.imports import (
     FileOutcome,
     FileState,
@@ -34,6 +37,7 @@ from lake.ingestion.imports import (
     ImportReport,
     import_files,
 )
+from lake.sources.archive import Hints
 from lake.storage.gaps import find_gaps
 from lake.storage.lake import Storage
 
@@ -417,3 +421,83 @@ def test_folders_are_searched_for_names_whose_ends_differ(tmp_path: Path) -> Non
     found = find([tmp_path])
 
     assert [each.path.name for each in found] == ["OKX.http.0.0", "OKX.ws.3.12", "a.CSV", "b.zip"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_cannot_be_read_is_told_and_the_rest_goes_in(storage: Storage, tmp_path: Path) -> None:
+    day(tmp_path / "in", 1)
+    closed, hidden = day(tmp_path / "in", 2), day(tmp_path / "in" / "below", 3).parent
+    closed.chmod(0)
+    hidden.chmod(0)
+    try:
+        report = bring(storage, tmp_path / "in")
+    finally:
+        hidden.chmod(0o700)
+
+    assert report.rows_added == 1440
+    assert report.exit_code == 4
+    refused = {each.path.name for each in report.files if each.state is FileState.REFUSED}
+    assert refused == {closed.name, "below"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="only Linux has such a file")
+def test_a_file_that_the_disk_does_not_give_is_told_and_the_rest_goes_in(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """An error of input and output, as a broken disk gives."""
+    whole, odd = day(tmp_path, 1), tmp_path / "BTCUSDT-1m-2024-03-02.zip"
+    odd.symlink_to("/proc/self/mem")
+    run = ImportRun(
+        storage,
+        Hints(venue=SPOT),
+        lambda event: None,
+        NOW,
+        tmp_path / "scratch",
+        Ledger(storage, {}, NOW),
+    )
+
+    report = run.all([Found(whole, is_named=True), Found(odd, is_named=True)])
+
+    assert [each.state for each in report.files] == [FileState.STORED, FileState.REFUSED]
+    assert f"{odd} cannot be read: Input/output error" in report.files[1].reason
+
+
+@pytest.mark.parametrize("place", [0, 700])
+def test_a_time_that_is_no_number_is_a_bad_row_and_no_header(
+    storage: Storage, tmp_path: Path, place: int
+) -> None:
+    rows = lines(MARCH, 1440).splitlines(keepends=True)
+    rows[place] = "NaN" + rows[place][rows[place].index(",") :]
+
+    report = bring(storage, zip_of(tmp_path / "BTCUSDT-1m-2024-03-01.zip", "".join(rows)))
+
+    assert (report.rows_added, report.files[0].rejected) == (1439, 1)
+
+
+def test_quotes_do_not_make_a_header(storage: Storage, tmp_path: Path) -> None:
+    """Spot or futures: neither quotes nor name say which."""
+    quoted = "\n".join(
+        ",".join(f'"{field}"' for field in text.split(","))
+        for text in lines(MARCH, 1440).splitlines()
+    )
+
+    report = import_files(
+        storage, [zip_of(tmp_path / "BTCUSDT-1m-2024-03-01.zip", quoted)], now=NOW
+    )
+
+    assert "Say --venue BINANCE or --venue BINANCEUSDM" in report.files[0].reason
+
+
+def test_candles_in_a_file_that_is_named_trades_are_refused(
+    storage: Storage, tmp_path: Path
+) -> None:
+    path = zip_of(
+        tmp_path / "BTCUSDT-trades-2024-03-01.zip",
+        lines(MARCH, 1440),
+        member="BTCUSDT-1m-2024-03-01.csv",
+    )
+
+    report = bring(storage, path)
+
+    assert report.files[0].state is FileState.REFUSED
+    assert storage.catalog.partitions(MINUTES) == []

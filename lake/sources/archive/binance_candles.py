@@ -30,6 +30,7 @@ from lake.sources.archive.binance_names import (
     instrument_of,
     native_symbol,
     parse_name,
+    parse_rows_name,
     require_stored_kind,
     require_type,
 )
@@ -38,7 +39,7 @@ from lake.sources.archive.candle_csv import CandleCsv
 from lake.sources.archive.candle_stream import Tally, lots, survey
 from lake.sources.archive.claims import candles_claim
 from lake.sources.archive.container import Container, open_container, refused
-from lake.sources.archive.csv_blocks import CsvColumns
+from lake.sources.archive.csv_blocks import CsvColumns, has_header
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints, Lot, Streamed
 
 _F64, _I64 = pa.float64(), pa.int64()
@@ -102,6 +103,9 @@ class BinanceCandles:
     def recognise(self, path: Path, hints: Hints) -> Sequence[ArchiveFile] | None:
         named = parse_name(path.name)
         require_stored_kind(path)
+        if named is None and parse_rows_name(path.name) is not None:
+            # A file that is named like trades is no candles, whatever is in it.
+            return None
         if named is None and not (path.suffix.lower() == ".zip" or _fully_hinted(hints)):
             return None
         with open_container(path) as container:
@@ -210,11 +214,6 @@ def _agreed(path: Path, outer: CandleName | None, inner: CandleName | None) -> C
     return outer or inner
 
 
-def _has_header(head: bytes) -> bool:
-    start = head.lstrip(b"\xef\xbb\xbf")[:1]
-    return bool(start) and not start.isdigit()
-
-
 def _looks_like_candles(head: bytes) -> bool:
     first = head.split(b"\n", 1)[0]
     return first.count(b",") == _FIELDS - 1
@@ -226,7 +225,7 @@ def _venue(path: Path, named: CandleName | None, hints: Hints, head: bytes) -> V
     # Only spot is ever in microseconds, and only futures have a header line.
     if _first_time(head) >= _MICROSECONDS:
         shown = (SPOT,)
-    elif _has_header(head):
+    elif has_header(head):
         shown = (USDM, COINM)
     return venue_of(path, named.symbol if named else None, hints, shown=shown)
 

@@ -6,6 +6,7 @@ once more as text, so that each bad line is kept as it was written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ _INTEGER = r"^[+-]?\d{1,18}$"
 # No row of market data is as long.
 _MAX_LINE_BYTES = 16 << 20
 # Every bad line is kept, up to a number that no usable file reaches.
+# These stand for a number that is none: in a bad row, and in no header.
+_NO_NUMBERS = "nan|inf|infinity|null|none|na"
+_NO_NUMBER = re.compile(_NO_NUMBERS.encode(), re.IGNORECASE)
 _MAX_BAD_LINES = 100_000
 
 
@@ -128,7 +132,9 @@ class _Lines:
 
 def has_header(head: bytes) -> bool:
     """Whether the first line names columns: a number written otherwise (+1, .5) is a row."""
-    return head.lstrip(b"\xef\xbb\xbf")[:1].isalpha()
+    first = head.lstrip(b"\xef\xbb\xbf").lstrip(b'"').split(b"\n", 1)[0]
+    word = re.split(rb"[^A-Za-z]", first, maxsplit=1)[0]
+    return bool(word) and not _NO_NUMBER.fullmatch(word)
 
 
 def _header_lines(head: bytes, columns: CsvColumns) -> int:
@@ -256,7 +262,9 @@ def _without_headers(table: pa.Table, columns: CsvColumns) -> pa.Table:
     is_header = pc.equal(table[columns.names[0]], columns.names[0])
     name = next((name for name in columns.types if _is_number(columns.types[name])), None)
     if name is not None:
-        is_header = pc.or_(is_header, pc.match_substring_regex(table[name], r"^[A-Za-z_ ]+$"))
+        words = pc.match_substring_regex(table[name], r"^[A-Za-z_ ]+$")
+        none = pc.match_substring_regex(table[name], rf"(?i)^({_NO_NUMBERS})$")
+        is_header = pc.or_(is_header, pc.and_not(words, none))
     return table.filter(pc.invert(is_header))
 
 
