@@ -40,6 +40,7 @@ _MOST_COUNTED = 5
 # Requests that an estimate by what is held nearby must come to before it is counted instead.
 _WORTH_COUNTING = 50
 _REFETCH_LASTS = timedelta(days=1)
+_JUST_NOW = timedelta(minutes=5)
 _NO_FILE = "the archive has no file of it yet, and only archives were asked for"
 
 
@@ -132,8 +133,8 @@ class Planner:
         offer = await asyncio.to_thread(self._archives.offer, each, pieces, now)
         left_out = subtract(pieces, list(offer.pieces))
         excluded += [Excluded(part, GapReason.NOT_FETCHED, _NO_FILE) for part in left_out]
-        if left_out and left_out[-1].end == wanted.end:
-            # What is not asked for now is not missing from the answer.
+        if left_out and left_out[-1].end == wanted.end and window.end > now - _JUST_NOW:
+            # Who wants everything up to now does not miss what is not published yet.
             wanted = TimeRange(wanted.start, left_out[-1].start)
         pieces = list(offer.pieces)
         work = sum(slots(series, piece) for piece in pieces)

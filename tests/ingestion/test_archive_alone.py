@@ -140,6 +140,15 @@ def test_a_name_of_which_there_is_no_file_fails_and_says_so(copy: Storage, box: 
     assert asked_of_the_exchange(box) == 0
 
 
+def test_days_that_were_asked_for_and_are_not_out_yet_are_told(market: Path, copy: Storage) -> None:
+    """At noon of the day after, the archive has no file of the 20th."""
+    with BoxThread(market, clock_start="2024-01-20T12:00:00", clock_rate=0, limits=False) as box:
+        run(copy, box, start=datetime(2024, 1, 15), end=datetime(2024, 1, 20))
+
+    missing = TimeRange(datetime(2024, 1, 19), datetime(2024, 1, 20))
+    assert [gap.range for gap in find_gaps(copy)] == [missing]
+
+
 def test_a_list_of_long_ago_knows_no_new_instruments(
     market: Path, copy: Storage, box: BoxThread
 ) -> None:

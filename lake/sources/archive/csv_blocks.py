@@ -28,10 +28,10 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _INTEGER = r"^[+-]?\d{1,18}$"
 # No row of market data is as long.
 _MAX_LINE_BYTES = 16 << 20
-# Every bad line is kept, up to a number that no usable file reaches.
 # These stand for a number that is none: in a bad row, and in no header.
 _NO_NUMBERS = "nan|inf|infinity|null|none|na"
 _NO_NUMBER = re.compile(_NO_NUMBERS.encode(), re.IGNORECASE)
+# Every bad line is kept, up to a number that no usable file reaches.
 _MAX_BAD_LINES = 100_000
 
 
