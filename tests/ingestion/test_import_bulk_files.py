@@ -60,6 +60,35 @@ def test_okx_day_over_the_border_of_a_month(storage: Storage, tmp_path: Path) ->
     assert [each.state for each in again.files] == [FileState.UNCHANGED]
 
 
+def test_what_a_cut_day_ends_with_is_asked_for_again(storage: Storage, tmp_path: Path) -> None:
+    """Its last minute may have run when it was made: held, and claimed by nobody."""
+    start = datetime(2024, 5, 9, 16)
+    header = "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm\n"
+    for day, count in ((10, 600), (11, 1_440)):
+        opened = start + timedelta(days=day - 10)
+        lines = "".join(
+            f"BTC-USDT,100,102,99,101,2,202,202,{epoch_ms(opened + number * MINUTE)},1\n"
+            for number in range(count)
+        )
+        zip_of(tmp_path / "in" / f"BTC-USDT-candlesticks-2024-05-{day}.zip", header + lines)
+    series = series_of("BTCUSDT.OKX", DataType.OHLCV, TimeFrame.MINUTE_1)
+    last = start + 599 * MINUTE
+
+    report = import_files(storage, [tmp_path / "in"], now=NOW)
+    found = find_gaps(storage, [series])
+    again = import_files(storage, [tmp_path / "in"], now=NOW)
+
+    next_day = start + timedelta(days=1)
+    assert (report.exit_code, report.rows_added, again.rows_added) == (0, 2_040, 0)
+    assert [each.range for each in storage.catalog.coverage(series)] == [
+        TimeRange(start, last),
+        TimeRange(next_day, next_day + timedelta(days=1)),
+    ]
+    assert [(gap.range, gap.missing_count, gap.reason) for gap in found] == [
+        (TimeRange(last + MINUTE, next_day), 840, GapReason.NOT_FETCHED)
+    ]
+
+
 def test_okx_funding_of_all_swaps(storage: Storage, tmp_path: Path) -> None:
     """Two days of two swaps: each series is committed for itself, and claims both days."""
     for day in (1, 2):
@@ -114,7 +143,7 @@ def test_kucoin_spot_beside_futures(storage: Storage, tmp_path: Path) -> None:
     perpetual = series_of("BTCUSDT-PERP.KUCOINFUTURES", DataType.OHLCV, TimeFrame.MINUTE_1)
     assert held(storage, perpetual, "volume") == [2.0] * 60
     [coverage] = storage.catalog.coverage(perpetual)
-    assert coverage.range == TimeRange(start, start + 62 * MINUTE)
+    assert coverage.range == TimeRange(start, start + 61 * MINUTE)
 
 
 def test_bitget_day_in_parts(storage: Storage, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from lake.sources.archive.binance_names import (
 from lake.sources.archive.binance_venue import venue_of
 from lake.sources.archive.candle_csv import CandleCsv
 from lake.sources.archive.candle_stream import Tally, lots, survey
-from lake.sources.archive.claims import candles_claim
+from lake.sources.archive.claims import Told, candles_claim
 from lake.sources.archive.container import Container, open_container, refused
 from lake.sources.archive.csv_blocks import CsvColumns, has_header
 from lake.sources.archive.format import VENDOR, ArchiveFile, Hints, Lot, Streamed
@@ -148,11 +148,11 @@ class BinanceCandles:
             fit.look(checked.rows)
             _require_sense(file, tally)
             fit.require()
-            claim, remark = _claim(file, csv.grid, tally, container.evidence)
+            told = _told(file, csv.grid, tally, container.evidence)
             is_intact = bool(container.evidence)
-        window = file.promise or claim.range
-        lot = Lot(window, checked.rows, (claim,), checked.rejected, checked.notes)
-        return Streamed(window, tally.rows, tally.rejected, iter((lot,)), is_intact, remark)
+        window = file.promise or told.claims[0].range
+        lot = Lot(window, checked.rows, told.claims, checked.rejected, checked.notes)
+        return Streamed(window, tally.rows, tally.rejected, iter((lot,)), is_intact, told.remark)
 
     def _in_windows(self, file: ArchiveFile, now: datetime) -> Streamed:
         fit = _Fit(file)
@@ -161,7 +161,8 @@ class BinanceCandles:
             tally, is_text = survey(csv, fit.look)
             _require_sense(file, tally)
             fit.require()
-            claim, remark = _claim(file, csv.grid, tally, container.evidence)
+            told = _told(file, csv.grid, tally, container.evidence)
+        [claim] = told.claims
         if tally.is_ascending:
             found = _streamed(file, claim, now, is_text=is_text)
         elif tally.rows <= _MOST_UNSORTED_ROWS:
@@ -172,7 +173,7 @@ class BinanceCandles:
                 f"has {tally.rows:,} candles that are not in the order of their times, too many "
                 "to be sorted in memory; sort it, or cut it by month",
             )
-        return Streamed(claim.range, tally.rows, tally.rejected, found, remark=remark)
+        return Streamed(claim.range, tally.rows, tally.rejected, found, remark=told.remark)
 
 
 def _csv(file: ArchiveFile, container: Container, now: datetime) -> CandleCsv:
@@ -315,14 +316,13 @@ class _Fit:
         )
 
 
-def _claim(file: ArchiveFile, grid: Grid, tally: Tally, evidence: str) -> tuple[Claim, str]:
-    """What the file may claim, and what the user should know about it."""
+def _told(file: ArchiveFile, grid: Grid, tally: Tally, evidence: str) -> Told:
+    """What the file may claim."""
     promise, first_us, last_us = file.promise, tally.first_us, tally.last_us
     assert first_us is not None
     assert last_us is not None
     if promise is None:
         closed = grid.next(from_us(last_us))
-        return Claim(TimeRange(from_us(first_us), closed), Basis.ROWS_ONLY), (
-            "its name promises nothing, so its holes mean nothing"
-        )
+        claim = Claim(TimeRange(from_us(first_us), closed), Basis.ROWS_ONLY)
+        return Told(claim, "its name promises nothing, so its holes mean nothing")
     return candles_claim(promise, grid, last_us, tally.rows, evidence)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lake.domain.coverage import Basis, Claim
-from lake.domain.ranges import TimeRange
+from lake.domain.ranges import TimeRange, range_or_none
 from lake.domain.timeframe import Grid
 from lake.domain.times import from_us, iso, to_us
 
@@ -53,12 +53,12 @@ def promised_claim(
     )
 
 
-def candles_claim(
-    promise: TimeRange, grid: Grid, last_us: int, rows: int, evidence: str
-) -> tuple[Claim, str]:
-    """What a file of candles may claim of its *promise*, and what the user should know about it.
+def candles_claim(promise: TimeRange, grid: Grid, last_us: int, rows: int, evidence: str) -> Told:
+    """What a file of candles may claim of its *promise*.
 
-    A hole before its last candle is a fact; that it ends early may be a cut, and is none.
+    A hole before its last candle is a fact; that it ends early may be a cut, and is none. Its last
+    candle may have been running when it was cut: it is stored, and claimed by nobody until the
+    exchange was asked for it.
 
     Args:
         promise: The day or month that its name says.
@@ -67,25 +67,28 @@ def candles_claim(
         rows: How many candles it has.
         evidence: What proves it intact; empty where nothing does.
     """
-    closed = grid.next(from_us(last_us))
+    opened = from_us(last_us)
     last_slot = grid.floor(from_us(to_us(promise.end) - 1))
     missing = grid.count(promise) - rows
-    remark, end = "", promise.end
-    if from_us(last_us) < last_slot:
-        end = closed
+    remark, claimed = "", range_or_none(promise.start, promise.end)
+    if opened < last_slot:
+        claimed = range_or_none(promise.start, opened)
+        closed = grid.next(opened)
         cut = grid.count(TimeRange(closed, promise.end))
         remark = (
-            f"ends at {iso(closed)}: the {cut:,} candles missing after it are not taken as fact; "
-            "a backfill asks the exchange"
+            f"ends at {iso(closed)}: its last candle may not have closed, and the {cut:,} candles "
+            "missing after it are not taken as fact; a backfill asks the exchange"
         )
+    if claimed is None:
+        return Told(None, remark)
     if evidence or missing == 0:
-        return Claim(TimeRange(promise.start, end), Basis.ARCHIVE, evidence or "complete"), remark
+        return Told(Claim(claimed, Basis.ARCHIVE, evidence or "complete"), remark)
     if not remark:
         remark = (
             f"has holes ({missing:,} candles) and nothing proves it intact (no zip, no .CHECKSUM), "
             "so they mean nothing"
         )
-    return Claim(TimeRange(promise.start, end), Basis.ROWS_ONLY), remark
+    return Told(Claim(claimed, Basis.ROWS_ONLY), remark)
 
 
 def settlements_claim(

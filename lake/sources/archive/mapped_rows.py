@@ -180,7 +180,7 @@ def _claims(reading: _Reading, spool: Spool, evidence: str) -> tuple[Claim, ...]
     assert spool.first_us is not None
     assert spool.last_us is not None
     if file.promise is not None and reading.mapping.claims_promise and not reading.is_cut_elsewhere:
-        return (_promised(reading, file.promise, spool, evidence),)
+        return _promised(reading, file.promise, spool, evidence)
     grid = file.series.grid
     end = from_us(spool.last_us + 1) if grid is None else grid.next(from_us(spool.last_us))
     held = TimeRange(from_us(spool.first_us), end)
@@ -194,22 +194,23 @@ def _claims(reading: _Reading, spool: Spool, evidence: str) -> tuple[Claim, ...]
     return (claim, *(Claim(each, Basis.ROWS_ONLY, NOT_IN_FILE) for each in outside))
 
 
-def _promised(reading: _Reading, promise: TimeRange, spool: Spool, evidence: str) -> Claim:
+def _promised(
+    reading: _Reading, promise: TimeRange, spool: Spool, evidence: str
+) -> tuple[Claim, ...]:
     """What an intact file may claim of what its name says."""
     series, last_us = reading.file.series, spool.last_us
     assert last_us is not None
     if series.grid is not None:
-        claim, remark = candles_claim(promise, series.grid, last_us, spool.rows, evidence)
-        reading.remarks.append(remark)
-        return claim
+        told = candles_claim(promise, series.grid, last_us, spool.rows, evidence)
+        reading.remarks.append(told.remark)
+        return told.claims
     if series.data_type is DataType.FUNDING_RATES:
         claim, remark = settlements_claim(promise, last_us, reading.step_us, reading.now, evidence)
         reading.remarks.append(remark)
-        return claim
+        return (claim,)
     told = promised_claim(promise, last_us, reading.now, evidence, what=str(series.data_type))
     reading.remarks.append(told.remark)
-    assert told.claim is not None
-    return told.claim
+    return told.claims
 
 
 def _with_refs(rows: pa.Table | SpooledRows) -> pa.Table | SpooledRows:

@@ -113,14 +113,28 @@ def test_a_hole_in_an_intact_archive_is_covered(tmp_path: Path) -> None:
 
 
 def test_a_day_that_ends_early_is_claimed_only_so_far(tmp_path: Path) -> None:
-    """A file that was cut before it was packed is intact as a zip and yet not whole."""
+    """Cut before it was packed, it is intact as a zip and yet not whole; its last candle ran."""
     path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1007))
 
     contents = read(path)
 
     [claim] = contents.page.claims
-    assert claim.range == TimeRange(DAY, DAY + timedelta(minutes=1007))
+    assert claim.range == TimeRange(DAY, DAY + timedelta(minutes=1006))
+    assert contents.page.rows.num_rows == 1007
+    assert "its last candle may not have closed" in contents.remark
     assert "433 candles missing after it are not taken as fact" in contents.remark
+
+
+@pytest.mark.parametrize("kind", ["zip", "csv"])
+def test_a_day_of_one_candle_claims_nothing(tmp_path: Path, kind: str) -> None:
+    """It may have been running when the file was cut, and nothing lies before it."""
+    text = lines(DAY, 1)
+    path = tmp_path / f"{NAME}.{kind}"
+
+    contents = read(zip_of(path, text) if kind == "zip" else csv_of(path, text))
+
+    assert (contents.page.rows.num_rows, contents.page.claims) == (1, ())
+    assert "the 1,439 candles missing after it are not taken as fact" in contents.remark
 
 
 def test_a_plain_csv_without_holes_needs_no_proof(tmp_path: Path) -> None:
@@ -190,7 +204,7 @@ def test_candles_that_have_not_closed_are_left_out(tmp_path: Path) -> None:
 
     assert contents.page.rows.num_rows == 1439
     assert contents.page.rejected == ()
-    assert contents.page.claims[0].range.end == DAY + timedelta(minutes=1439)
+    assert contents.page.claims[0].range.end == DAY + timedelta(minutes=1438)
 
 
 def test_bad_rows_are_kept_as_they_were_written(tmp_path: Path) -> None:
@@ -245,7 +259,7 @@ def test_a_file_of_several_blocks_is_one_answer(tmp_path: Path) -> None:
 
     assert contents.page.rows.num_rows == 200_000
     assert contents.page.rejected == ()
-    assert contents.page.claims[0].range.end == start + timedelta(seconds=200_000)
+    assert contents.page.claims[0].range.end == start + timedelta(seconds=199_999)
 
 
 def test_rows_of_another_day_are_not_stored(tmp_path: Path) -> None:
@@ -430,7 +444,7 @@ class TestDamage:
 
         [claim] = contents.page.claims
         assert claim.basis is Basis.ROWS_ONLY
-        assert claim.range.end == DAY + timedelta(minutes=1000)
+        assert claim.range.end == DAY + timedelta(minutes=999)
 
     def test_a_wrong_checksum(self, tmp_path: Path) -> None:
         path = zip_of(tmp_path / f"{NAME}.zip", lines(DAY, 1440))

@@ -64,10 +64,11 @@ def test_files_of_that_name_are_still_binances(tmp_path: Path) -> None:
         recognise(zip_of(tmp_path / NAME, spot([0])), Hints(Venue("BINANCE")))
 
 
-def test_a_file_that_is_cut_short_claims_no_more_than_it_has(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_short_claims_no_more_than_had_closed(tmp_path: Path) -> None:
     contents = contents_of(recognised(zip_of(tmp_path / NAME, spot(range(60))), NOTHING))
 
-    assert contents.page.claims[0].range == TimeRange(START, START + timedelta(hours=1))
+    assert contents.page.claims[0].range == TimeRange(START, START + timedelta(minutes=59))
+    assert contents.page.rows.num_rows == 60
     assert "the 1,380 candles missing after it are not taken as fact" in contents.remark
 
 

@@ -70,13 +70,15 @@ def test_spot_counts_the_base_asset_first(tmp_path: Path) -> None:
     assert (row["volume"], row["quote_volume"]) == (2, 201)
 
 
-def test_a_file_that_is_cut_short_claims_no_more_than_it_has(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_short_claims_no_more_than_had_closed(tmp_path: Path) -> None:
+    """Its last minute was running when it was made, whatever the present is when it is read."""
     path = zip_of(tmp_path / NAME, candles(range(600)))
 
     contents = contents_of(recognised(path, NOTHING))
 
     [claim] = contents.page.claims
-    assert claim.range == TimeRange(START, START + timedelta(hours=10))
+    assert claim.range == TimeRange(START, START + timedelta(minutes=599))
+    assert contents.page.rows.num_rows == 600
     assert "the 840 candles missing after it are not taken as fact" in contents.remark
 
 
