@@ -71,6 +71,7 @@ _COLUMNS = CsvColumns(
         "taker_buy_volume": _F64,
         "taker_buy_quote_volume": _F64,
     },
+    time="open_time",
 )
 _FIELDS = len(_COLUMNS.names)
 # A line is about 110 to 160 bytes; rows beyond the grid get some room too.

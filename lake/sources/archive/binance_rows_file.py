@@ -55,7 +55,8 @@ class Layout:
     def columns(self) -> CsvColumns:
         """How it is read."""
         names = (*self.types, self.ignored) if self.ignored else tuple(self.types)
-        return CsvColumns(names, self.types)
+        time = next(name for name in ("ts", "settled_at") if name in self.types)
+        return CsvColumns(names, self.types, time=time)
 
     def is_empty(self, head: bytes) -> bool:
         """Whether a file that begins with *head* has no line beyond a header."""

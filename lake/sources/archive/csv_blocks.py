@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import pyarrow as pa
@@ -26,6 +27,7 @@ from lake.sources.archive.container import Container, Stream, damaged, refused
 _BLOCK_BYTES = 1 << 20
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _INTEGER = r"^[+-]?\d{1,18}$"
+_COUNTED = re.compile(r"[0-9]{1,17}")
 # No row of market data is as long.
 _MAX_LINE_BYTES = 16 << 20
 # These stand for a number that is none: in a bad row, and in no header.
@@ -44,6 +46,7 @@ class CsvColumns:
         types: Of the used ones: integers, doubles, booleans or text.
         optional: Those whose field may be empty, which is null.
         header: Whether the first line names them; None: seen by whether it begins with a letter.
+        time: Which of them counts time from 1970; empty where none does.
     """
 
     names: tuple[str, ...]
@@ -51,6 +54,7 @@ class CsvColumns:
     optional: frozenset[str] = frozenset()
     delimiter: str = ","
     header: bool | None = None
+    time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class CsvBlocks:
             for table in _tables(self.container, columns, self.budget, None, skip):
                 yield Block(table)
             return
-        lines = _Lines(len(columns.names))
+        lines = _Lines(columns)
         for table in _tables(self.container, columns, self.budget, lines, skip):
             data = _without_headers(table, columns)
             yield Block(_typed(data, columns), partial(_line, data, columns), lines.taken())
@@ -111,17 +115,22 @@ class CsvBlocks:
 class _Lines:
     """Lines with too few or too many fields, as the parser meets them."""
 
-    fields: int
+    columns: CsvColumns
     bad: list[Rejected] = field(default_factory=list)
     count: int = 0
 
     def handle(self, row: pa_csv.InvalidRow) -> str:
         if self.count + len(self.bad) < _MAX_BAD_LINES:
-            first = row.text.split(",", 1)[0]
-            moment = from_us(epoch_us(int(first))) if first.isdigit() and len(first) < 18 else None
-            reason = f"has {row.actual_columns} fields instead of {self.fields}"
-            self.bad.append(Rejected(moment, reason, row.text))
+            reason = f"has {row.actual_columns} fields instead of {len(self.columns.names)}"
+            self.bad.append(Rejected(self._moment(row.text), reason, row.text))
         return "skip"
+
+    def _moment(self, line: str) -> datetime | None:
+        """When *line* was; of its fields only the first is sure to be what its column says."""
+        if self.columns.names[0] != self.columns.time:
+            return None
+        first = line.split(self.columns.delimiter, 1)[0]
+        return from_us(epoch_us(int(first))) if _COUNTED.fullmatch(first) else None
 
     def taken(self) -> tuple[Rejected, ...]:
         """The bad lines met since the last time."""

@@ -164,7 +164,10 @@ def _csv_columns(path: Path, head: bytes, mapping: Mapping) -> CsvColumns:
     if not header and len(names) != len(cells):
         raise refused(path, f"has lines of {len(cells)} fields where {len(names)} are expected")
     types = dict.fromkeys(names, pa.string())
-    return CsvColumns(names, types, delimiter=mapping.delimiter, header=header)
+    # Times of a written form, or of the day in the file's name, do not count from 1970.
+    is_counted = mapping.time_format is None and mapping.since_us is None
+    time = mapping.columns.get("ts", "") if is_counted else ""
+    return CsvColumns(names, types, delimiter=mapping.delimiter, header=header, time=time)
 
 
 def _require_names(path: Path, names: Sequence[str]) -> None:

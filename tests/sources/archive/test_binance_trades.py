@@ -205,6 +205,7 @@ class TestRows:
             bad[2]: "side is neither buy nor sell",
             bad[3]: "has 2 fields instead of 8",
         }
+        assert [each.ts for each in contents.page.rejected if each.raw == "5,100.5"] == [None]
 
     def test_rows_of_another_day_are_rejected(self, tmp_path: Path) -> None:
         stray = aggregate(4, DAY + timedelta(days=1))

@@ -400,6 +400,17 @@ def test_okx_names_its_columns_in_three_ways(tmp_path: Path, text: str) -> None:
     assert (row["trade_id"], row["quantity"], row["side"]) == (719977054, 0.5, "buy")
 
 
+def test_an_id_in_a_line_that_is_cut_is_no_time(tmp_path: Path) -> None:
+    """Ids come first in it: 503837434 is not the 19th of December of 1985."""
+    good = "".join(f"50383743{number},buy,0.5,100,170929440{number}000\n" for number in range(4))
+    text = f"trade_id,side,size,price,created_time\n{good}503837434,buy,100\n"
+
+    path = zip_of(tmp_path / "BTC-USDT-trades-2024-03-01.zip", text)
+    [bad] = contents_of(recognised(path, NOTHING)).page.rejected
+
+    assert (bad.ts, bad.raw) == (None, "503837434,buy,100")
+
+
 def test_okx_trades_of_a_month(tmp_path: Path) -> None:
     path = zip_of(
         tmp_path / "BTC-USDT-trades-2024-03.zip",

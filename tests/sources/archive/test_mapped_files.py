@@ -167,6 +167,28 @@ def test_bad_rows_are_kept_as_they_were_written(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("first", "options", "moment"),
+    [
+        ("1709294409", {}, datetime(2024, 3, 1, 12, 0, 9)),
+        ("1709294409", {"delimiter": ";"}, datetime(2024, 3, 1, 12, 0, 9)),
+        ("20240301", {"time_format": "%Y%m%d"}, None),
+    ],
+)
+def test_a_cut_line_has_the_time_that_it_begins_with(
+    tmp_path: Path, first: str, options: dict[str, str], moment: datetime | None
+) -> None:
+    """Where that counts from 1970: a date that is written in digits does not."""
+    comma = options.get("delimiter", ",")
+    rows = [["time", "px", "size", "side"], *([[first, "100", "1", "buy"]] * 2), [first, "100"]]
+    path = csv_of(tmp_path / "my.csv", "".join(comma.join(row) + "\n" for row in rows))
+    mapping = replace(mapping_of(pairs_of(PLAIN, option="--map")), **options)
+
+    [bad] = read(path, replace(TRADES, mapping=mapping)).rejected
+
+    assert (bad.ts, bad.reason) == (moment, "has 2 fields instead of 4")
+
+
 def test_an_optional_number_that_is_a_word_rejects_its_row(tmp_path: Path) -> None:
     lines = "".join(f"170929440{number * 6},1,1,1,1,1,x{number}\n" for number in range(1))
     more = "1709294460,1,1,1,1,1,5\n1709294520,1,1,1,1,1,6\n"
