@@ -99,13 +99,20 @@ class Converter:
         )
 
     def _picked(self, block: RawBlock) -> RawBlock:
-        """*block* without the rows of other series."""
+        """*block* without the rows and the bad lines of other series."""
         for name, value in self.mapping.picked.items():
             words = pc.utf8_trim_whitespace(block.table[name].cast(pa.string()))
             rows = np.flatnonzero(np.asarray(pc.fill_null(pc.equal(words, value), False)))
             table, raw = block.table.take(pa.array(rows, pa.int64())), block.raw
-            block = RawBlock(table, _chosen(raw, rows.tolist()), block.rejected)
+            at = block.table.column_names.index(name)
+            bad = tuple(each for each in block.rejected if self._is_ours(each.raw, at, value))
+            block = RawBlock(table, _chosen(raw, rows.tolist()), bad)
         return block
+
+    def _is_ours(self, line: str, at: int, value: str) -> bool:
+        """Whether *line*, which is no row, is to be told with this series of the file."""
+        told, foreign = self.mapping.field_of(line, at), self.mapping.foreign
+        return told == value or (foreign is not None and told not in foreign)
 
     def _reasons(self, table: pa.Table, moments: Moments) -> dict[int, str]:
         """Why rows are not of this file's series, or have no one moment."""

@@ -95,6 +95,8 @@ class Mapping:
         only: A column of the file to the value that every row has to have.
         picked: A column of the file to the value of the rows that are meant, where others are of
             other series.
+        foreign: What the picked column says in lines of other series. Lines that are no rows and
+            say neither are told with this one; None: they are told with another of the file.
         rows_at: Where in a JSON object the rows are.
         closed_before_us: Candles that close later had not closed when the file was made.
         has_signed_quantity: Whether a quantity is negative where the taker sold.
@@ -119,6 +121,7 @@ class Mapping:
     kind: TradeKind = TradeKind.SINGLE
     only: Dictionary[str, str] = field(default_factory=dict)
     picked: Dictionary[str, str] = field(default_factory=dict)
+    foreign: frozenset[str] | None = None
     rows_at: tuple[str, ...] = ()
     closed_before_us: int | None = None
     has_signed_quantity: bool = False
@@ -126,6 +129,11 @@ class Mapping:
     traded: str = ""
     leaves_out_quiet: bool = False
     remark: str = ""
+
+    def field_of(self, line: str, at: int) -> str:
+        """What *line*, which is no row, says in its column *at*; empty where it ends before."""
+        fields = line.split(self.delimiter)
+        return fields[at].strip().strip('"') if at < len(fields) else ""
 
     def require_for(self, data_type: DataType) -> None:
         """

@@ -135,19 +135,18 @@ class OkxFiles(RecognisedByMapping):
 
     def _all_funding(self, path: Path, period: str, hints: Hints) -> Sequence[ArchiveFile]:
         """The swaps of a file of all, or the one that the user asked for."""
-        held = _instruments_in(path)
+        held, unread = _instruments_in(path)
         files: list[ArchiveFile] = []
         for native in filter(_SWAP.fullmatch, held):
             try:
                 instrument = _instrument(path, native, hints.instrument)
             except InvalidRequest:
                 continue
-            others = [] if files else [each for each in held if not _SWAP.fullmatch(each)]
-            mapping = replace(
-                _FUNDED,
-                picked={_NAMED: native},
-                remark=f"{', '.join(others)} left out: no perpetual" if others else "",
-            )
+            mapping = replace(_FUNDED, picked={_NAMED: native})
+            if not files:
+                # What is of none of the series is told once, with the first.
+                foreign = frozenset((*held, *unread)) - {native}
+                mapping = replace(mapping, foreign=foreign, remark=_left_out(held, unread))
             file = self._funding(path, mapping, instrument, period, hints)
             files.append(replace(file, part=native))
         if not files:
@@ -216,10 +215,21 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _instruments_in(path: Path) -> list[str]:
-    """The names in a file of all swaps, which is small."""
-    found = set[str]()
-    with opened(path, "csv", Mapping(columns={}, header=True)) as (blocks, _):
+def _instruments_in(path: Path) -> tuple[list[str], list[str]]:
+    """The names in a file of all swaps, which is small; those of swaps without a whole line."""
+    found, broken = set[str](), set[str]()
+    at = _FUNDING.index(_NAMED)
+    with opened(path, "csv", _FUNDED) as (blocks, _):
         for block in blocks:
             found.update(each for each in block.table[_NAMED].unique().to_pylist() if each)
-    return sorted(found)
+            broken.update(_FUNDED.field_of(each.raw, at) for each in block.rejected)
+    return sorted(found), sorted(filter(_SWAP.fullmatch, broken - found))
+
+
+def _left_out(held: Sequence[str], unread: Sequence[str]) -> str:
+    others = [each for each in held if not _SWAP.fullmatch(each)]
+    remarks = [
+        f"{', '.join(others)} left out: no perpetual" if others else "",
+        f"{', '.join(unread)} left out: no line of it can be read" if unread else "",
+    ]
+    return "; ".join(filter(None, remarks))

@@ -253,6 +253,41 @@ def test_a_day_of_all_swaps_is_many_series(tmp_path: Path) -> None:
         recognise(path, Hints(instrument="XRP/USDT:USDT"))
 
 
+def test_bad_lines_are_told_with_the_swap_they_are_of(tmp_path: Path) -> None:
+    """Four of XRP do not refuse three of BTC; what names nobody is told once."""
+    whole = "".join(
+        settled(name, "0.0001", 0, 8, 16) for name in ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
+    )
+    broken = "XRP-USDT-SWAP,0.1\n" * 4 + "ETH-USDT-SWAP,0.1\n" + "XRP-US\n"
+    path = zip_of(tmp_path / "allswap-fundingrates-2024-05-20.zip", FUNDING + whole + broken)
+
+    bitcoin, ether = map(contents_of, recognise(path, NOTHING))
+
+    assert [each.page.rows.num_rows for each in (bitcoin, ether)] == [3, 3]
+    assert [each.raw for each in bitcoin.page.rejected] == ["XRP-US"]
+    assert [each.raw for each in ether.page.rejected] == ["ETH-USDT-SWAP,0.1"]
+    assert (bitcoin.remark, ether.remark) == (
+        "XRP-USDT-SWAP left out: no line of it can be read",
+        "",
+    )
+
+
+def test_a_swap_is_refused_for_its_own_bad_lines_alone(tmp_path: Path) -> None:
+    text = (
+        FUNDING
+        + settled("BTC-USDT-SWAP", "0.0001", 0, 8, 16)
+        + settled("XRP-USDT-SWAP", "0.0001", 0)
+        + "XRP-USDT-SWAP,0.1,1,2\n" * 2
+    )
+    path = zip_of(tmp_path / "allswap-fundingrates-2024-05-20.zip", text)
+
+    bitcoin, ripple = recognise(path, NOTHING)
+
+    assert contents_of(bitcoin).page.rejected == ()
+    with pytest.raises(SourceError, match="has 2 bad rows of 3"):
+        contents_of(ripple)
+
+
 def test_other_columns_of_funding_are_refused_by_name(tmp_path: Path) -> None:
     text = "instrument_name,funding_rate,real_rate,funding_time\nBTC-USDT-SWAP,0.1,0.1,1\n"
 
