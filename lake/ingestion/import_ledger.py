@@ -12,7 +12,6 @@ from lake.domain.coverage import Claim, Coverage
 from lake.domain.ranges import subtract
 from lake.ingestion.import_report import Fetched
 from lake.sources.archive import ArchiveFile, Streamed
-from lake.sources.archive.digests import sha256_of
 from lake.storage.archive_files import ArchiveState, KnownFile
 
 if TYPE_CHECKING:
@@ -28,9 +27,12 @@ class Ledger:
     now: datetime
 
     def taken_in(self, file: ArchiveFile) -> KnownFile | None:
-        """What is known of this very file, where all that it gave is still covered."""
+        """What is known of this very file, where all that it gave is still covered.
+
+        It is another one as soon as a file that is read together with it is.
+        """
         known = self._known(file)
-        if known is None or known.window is None or known.sha256 != sha256_of(file.path):
+        if known is None or known.window is None or known.sha256 != file.sha256:
             return None
         if not known.rows:
             # An empty file claims nothing, so there is nothing that could be lost meanwhile.
@@ -46,7 +48,7 @@ class Ledger:
             and known.promises
             and file.promise is not None
             and found.is_intact
-            and known.sha256 != sha256_of(file.path)
+            and known.sha256 != file.sha256
         )
 
     def is_claimed(self, file: ArchiveFile, claims: Sequence[Claim]) -> bool:
@@ -92,7 +94,7 @@ class Ledger:
             url=None if origin is None else origin.url,
             etag=None if origin is None else origin.etag,
             bytes=file.path.stat().st_size,
-            sha256=sha256_of(file.path),
+            sha256=file.sha256,
             **more,
         )
         self.storage.archives.record(file.series, known)

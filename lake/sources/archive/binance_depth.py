@@ -106,7 +106,8 @@ class BinanceDepth:
             )
         reader = BoundReader(self, partial(_rebuilt, other))
         variant = book_variant(path, hints)
-        return (ArchiveFile(path, reader, series, instrument, None, str(variant)),)
+        file = ArchiveFile(path, reader, series, instrument, None, str(variant), beside=(other,))
+        return (file,)
 
     def stream(self, file: ArchiveFile, *, now: datetime, scratch: Path) -> Streamed:
         raise AssertionError(f"{file.path} has a reader of its own")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 # More than are at hand at any time.
@@ -35,6 +36,18 @@ def sha256_of(path: Path) -> str:
             _known.clear()
         _known[state] = digest
     return digest
+
+
+def sha256_of_all(paths: Sequence[Path]) -> str:
+    """One digest of several files in their order; of a single file its own.
+
+    Raises:
+        OSError: One of them cannot be read.
+    """
+    digests = [sha256_of(each) for each in paths]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
 def md5_of(path: Path) -> str:

@@ -20,6 +20,7 @@ from lake.domain.ranges import TimeRange
 from lake.domain.rows import Note, Rejected, SourceTag
 from lake.domain.timeframe import TimeFrame
 from lake.errors import SourceError
+from lake.sources.archive.digests import sha256_of_all
 from lake.sources.archive.mapping import Mapping, Unit
 from lake.sources.archive.spool import SpooledRows
 
@@ -65,6 +66,7 @@ class ArchiveFile:
             without variants.
         part: Which of the file's series it is, in the reader's own words; empty where there is
             but one.
+        beside: Files whose rows are read together with its own.
     """
 
     path: Path
@@ -74,6 +76,16 @@ class ArchiveFile:
     promise: TimeRange | None
     variant: str | None = None
     part: str = ""
+    beside: tuple[Path, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of everything that its rows are read from.
+
+        Raises:
+            OSError: Some of it cannot be read.
+        """
+        return sha256_of_all((self.path, *self.beside))
 
     @property
     def is_small(self) -> bool:

@@ -252,7 +252,14 @@ def _file(
     variant = str(_variant(path, feed, stream.kind, hints))
     bound = BoundReader(reader, partial(_read, recording, stream, in_base))
     return ArchiveFile(
-        path, bound, Series(data_type, instrument.id), instrument, None, variant, str(stream)
+        path,
+        bound,
+        Series(data_type, instrument.id),
+        instrument,
+        None,
+        variant,
+        str(stream),
+        recording.before,
     )
 
 
