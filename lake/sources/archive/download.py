@@ -34,6 +34,8 @@ _MOST_CHECKSUM_BYTES = 4_096
 _SILENCE_S = 60.0
 _CONNECT_S = 20.0
 _TRIES_AT_FIRST = 4
+# How often a file is looked at that another process downloads.
+_LOOK_S = 0.1
 _SHA256 = re.compile(r"\b([0-9a-fA-F]{64})\b")
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
@@ -178,10 +180,16 @@ class Downloader:
     async def _once(self, path: str, target: Path) -> Downloaded | None:
         part = target.with_name(f".{target.name}.part")
         with _opened(part) as file:
-            # Two processes may want the same file: the second waits, and then finds it.
-            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
-            if not part.exists() or os.fstat(file.fileno()).st_ino != part.stat().st_ino:
-                raise SourceError(f"{path} was just downloaded by another process.", retryable=True)
+            # Two processes may want the same file: the second waits, and then finds it. Not in a
+            # thread, for nothing ends that: a run that is to stop would wait for the other one.
+            is_ours = False
+            while not is_ours:
+                is_ours = _is_locked(file)
+                if not part.exists() or os.fstat(file.fileno()).st_ino != part.stat().st_ino:
+                    why = f"{path} was just downloaded by another process."
+                    raise SourceError(why, retryable=True)
+                if not is_ours:
+                    await asyncio.sleep(_LOOK_S)
             return await self._continue(path, target, part, file)
 
     async def _continue(
@@ -314,6 +322,15 @@ def _opened(part: Path) -> BinaryIO:
         raise StorageError(
             f"{part} cannot be made: {error.strerror or error}. Nothing was downloaded."
         ) from error
+
+
+def _is_locked(file: BinaryIO) -> bool:
+    """Whether the file is ours now, and nobody else's."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _finish(part: Path, target: Path, file: BinaryIO, etag: str | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -205,6 +207,32 @@ def test_two_at_once_download_one_file_once(tmp_path: Path) -> None:
     assert found is not None
     assert found.path.read_bytes() == BODY
     assert len(ranges(vendor)) <= 2
+
+
+def test_who_waits_for_another_process_can_be_stopped(tmp_path: Path) -> None:
+    """A thread that waits for a lock cannot: Ctrl-C would hang until the other one is done."""
+    part = tmp_path / Path(PATH).with_name(f".{Path(PATH).name}.part")
+    part.parent.mkdir(parents=True)
+    with part.open("ab") as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        hung = threading.Event()
+
+        def let_go() -> None:
+            hung.set()
+            fcntl.flock(others, fcntl.LOCK_UN)
+
+        # So that it fails where it would hang.
+        giving_up = threading.Timer(5, let_go)
+        giving_up.start()
+
+        async def stopped(downloader: Downloader) -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(downloader.fetch(PATH), 0.3)
+
+        during(Vendor(), tmp_path, stopped)
+
+        giving_up.cancel()
+        assert not hung.is_set()
 
 
 def test_a_full_disk_is_told_before_anything_comes(tmp_path: Path) -> None:
