@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from aiohttp import web
@@ -20,6 +21,7 @@ from lake.sources.archive.download import Downloaded, Downloader, remove
 
 BODY = bytes(range(256)) * 4_000
 PATH = "data/spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01.zip"
+_T = TypeVar("_T")
 QUICK = Retry(attempts=6, base_s=0.001, longest_s=0.01)
 
 
@@ -75,10 +77,8 @@ async def serving(vendor: Vendor) -> AsyncIterator[Vendor]:
         await runner.cleanup()
 
 
-def during(
-    vendor: Vendor, folder: Path, work: Callable[[Downloader], Awaitable[Downloaded | None]]
-) -> Downloaded | None:
-    async def run() -> Downloaded | None:
+def during(vendor: Vendor, folder: Path, work: Callable[[Downloader], Awaitable[_T]]) -> _T:
+    async def run() -> _T:
         async with (
             serving(vendor),
             Downloader(vendor.url, folder, min_free=0, retry=QUICK) as downloader,
@@ -191,22 +191,70 @@ def test_nobody_there_is_a_source_error_that_says_the_way_out(tmp_path: Path) ->
         asyncio.run(run())
 
 
-def test_two_at_once_download_one_file_once(tmp_path: Path) -> None:
+def test_two_at_once_download_one_file_once_and_each_takes_it_in(tmp_path: Path) -> None:
     """Two processes would behave alike: each has the file open on its own."""
     vendor = Vendor()
 
-    async def twice(downloader: Downloader) -> Downloaded | None:
+    async def twice(downloader: Downloader) -> None:
         async with Downloader(vendor.url, tmp_path, min_free=0, retry=QUICK) as other:
-            one, two = await asyncio.gather(downloader.fetch(PATH), other.fetch(PATH))
+            both = await asyncio.gather(downloader.fetch(PATH), other.fetch(PATH))
+        one, two = (found for found in both if found is not None)
+
+        assert not remove(one)
+        assert two.path.read_bytes() == BODY
+        assert remove(two)
+
+    during(vendor, tmp_path, twice)
+
+    assert len(ranges(vendor)) == 1
+    assert not tmp_path.exists(), "folders left empty go, too"
+
+
+def test_who_comes_while_a_file_is_taken_in_gets_that_file(tmp_path: Path) -> None:
+    vendor = Vendor()
+
+    async def later(downloader: Downloader) -> None:
+        one = await downloader.fetch(PATH)
+        two = await downloader.fetch(PATH)
         assert one is not None
         assert two is not None
-        return one
 
-    found = during(vendor, tmp_path, twice)
+        assert two.was_there
+        assert not remove(one)
+        # What is cancelled with a file at hand lets go of it, and the file stays for the next run.
+        del two
+        three = await downloader.fetch(PATH)
+        assert three is not None
+        assert remove(three)
+
+    during(vendor, tmp_path, later)
+
+    assert len(ranges(vendor)) == 1
+
+
+def test_an_older_version_is_not_removed_under_who_reads_it(tmp_path: Path) -> None:
+    """The vendor publishes the file again while the first version is taken in."""
+    body = BODY[::-1]
+    revised = Vendor(body=body, digest=hashlib.sha256(body).hexdigest(), etag='"two"')
+
+    async def read(downloader: Downloader) -> Downloaded | None:
+        one = await downloader.fetch(PATH)
+        assert one is not None
+        async with (
+            serving(revised),
+            Downloader(revised.url, tmp_path, min_free=0, retry=QUICK) as other,
+        ):
+            with pytest.raises(SourceError, match="older"):
+                await other.fetch(PATH)
+            assert one.path.read_bytes() == BODY
+            one.hold.end()
+            return await other.fetch(PATH)
+
+    found = during(Vendor(), tmp_path, read)
 
     assert found is not None
-    assert found.path.read_bytes() == BODY
-    assert len(ranges(vendor)) <= 2
+    assert found.path.read_bytes() == body
+    assert len(ranges(revised)) == 1
 
 
 def test_who_waits_for_another_process_can_be_stopped(tmp_path: Path) -> None:
