@@ -29,13 +29,16 @@ QUICK = Retry(attempts=6, base_s=0.001, longest_s=0.01)
 class Vendor:
     """A vendor's server: its file, and how it misbehaves.
 
-    ``cuts`` are the numbers of bytes after which one answer each breaks off.
+    ``cuts`` are the numbers of bytes after which one answer each breaks off, ``stalls`` that after
+    which nothing more comes until ``given_up`` is set.
     """
 
     body: bytes = BODY
     digest: str | None = hashlib.sha256(BODY).hexdigest()
     etag: str = '"one"'
     cuts: list[int] = field(default_factory=list)
+    stalls: int | None = None
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 200
     asked: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
@@ -59,6 +62,10 @@ class Vendor:
             await response.write(self.body[start : start + self.cuts.pop(0)])
             assert request.transport is not None
             request.transport.close()
+            return response
+        if self.stalls is not None:
+            await response.write(self.body[start : self.stalls])
+            await self.given_up.wait()
             return response
         await response.write(self.body[start:])
         return response
@@ -119,6 +126,30 @@ def test_a_download_that_breaks_off_goes_on_where_it_did(tmp_path: Path) -> None
     assert found is not None
     assert found.path.read_bytes() == BODY
     assert ranges(vendor) == ["", "bytes=300000-", "bytes=800000-"]
+
+
+def test_a_download_that_is_stopped_goes_on_next_time(tmp_path: Path) -> None:
+    part = tmp_path / Path(PATH).with_name(f".{Path(PATH).name}.part")
+    slow, vendor = Vendor(stalls=300_000), Vendor()
+
+    async def stopped(downloader: Downloader) -> None:
+        fetching = asyncio.create_task(downloader.fetch(PATH))
+        for _ in range(1_000):
+            await asyncio.sleep(0.01)
+            if part.exists() and part.stat().st_size:
+                break
+        fetching.cancel()
+        await asyncio.gather(fetching, return_exceptions=True)
+        slow.given_up.set()
+
+    during(slow, tmp_path, stopped)
+    came = part.stat().st_size
+    found = fetched(vendor, tmp_path)
+
+    assert came
+    assert found is not None
+    assert found.path.read_bytes() == BODY
+    assert ranges(vendor) == [f"bytes={came}-"]
 
 
 def test_a_file_that_changed_in_between_starts_anew(tmp_path: Path) -> None:
