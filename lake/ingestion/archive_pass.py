@@ -51,6 +51,7 @@ class ArchivePass:
         origin: What marks the rows: ``venue``, unless another address answers for it.
         variant: The kind of trades that the series holds.
         is_again: Files that were taken in before are read again.
+        rows: How many were added or changed.
         must_stop: Asked between files, and while one comes.
         files_had: How many there were, of those that were asked for.
         problems: Why files could not be had or used; the range of such a file is left.
@@ -207,20 +208,22 @@ class ArchivePass:
         rows = sum(slots(self.series, file.promise) for file, _ in batch)
         commits: list[Stored] = []
         async with self.gates.rows.hold(rows if is_candles else _ALL_ROWS):
-            outcomes = await asyncio.get_running_loop().run_in_executor(
-                self.gates.taking_in, self._take_in, [found for _, found in batch], commits
-            )
-        for commit in commits:
-            self.emit(commit)
+            try:
+                outcomes = await asyncio.get_running_loop().run_in_executor(
+                    self.gates.taking_in, self._take_in, [found for _, found in batch], commits
+                )
+            finally:
+                # Whatever came after them: what was committed stays.
+                for commit in commits:
+                    self.rows += commit.rows_added + commit.rows_changed
+                    self.emit(commit)
         for outcome in outcomes:
             if outcome.state is FileState.REFUSED:
                 self._give_up(" ".join(outcome.reason.split()))
-        stored = sum(each.rows for each in outcomes if each.state is FileState.STORED)
-        self.rows += stored
         self.emit(
             PageFetched(
                 self.series,
-                rows=stored,
+                rows=sum(each.rows for each in outcomes if each.state is FileState.STORED),
                 slots=work,
                 requests=len(batch),
                 rejected=sum(each.rejected for each in outcomes),

@@ -344,6 +344,19 @@ def test_a_refetch_reads_the_files_again(market: Path, copy: Storage) -> None:
     assert ids == {report.jobs[0].job_id}
 
 
+def test_the_rows_told_are_those_that_were_added_or_changed(market: Path, copy: Storage) -> None:
+    """A month's file holds all of the month, also where ten days of it were there."""
+    december = datetime(2023, 12, 1)
+    with box(market) as exchange:
+        run(copy, exchange.url, Choice.REST, start=december, end=december + timedelta(days=10))
+        report = run(copy, exchange.url, Choice.ARCHIVE, start=december, end=datetime(2024, 1, 1))
+
+    assert [job.rows for job in report.jobs] == [21 * 1440 - 150]
+    assert report.rows == 21 * 1440 - 150
+    window = TimeRange(december, datetime(2024, 1, 1))
+    assert markets.rows_of(copy, BITCOIN, window).num_rows == 31 * 1440 - 150
+
+
 def test_hours_are_not_worth_a_download(market: Path, copy: Storage) -> None:
     """A month of hours is one request: the archive is left alone unless it is asked for."""
     with Storage.open(market) as storage:
