@@ -241,6 +241,7 @@ class ArchivePass:
             instrument=self.instrument,
             lease=self.lease,
             scratch=self._scratch,
+            now=self.now,
             origin=self.origin,
             is_again=self.is_again,
             min_free=self.gates.min_free,
