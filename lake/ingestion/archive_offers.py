@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lake.domain.identifiers import DataType, Instrument, Series
 from lake.domain.jobs import Lease
 from lake.domain.ranges import TimeRange, intersect, subtract
-from lake.errors import InvalidRequest, SourceError
+from lake.errors import InvalidRequest, LakeError, SourceError
 from lake.ingestion.archive_pass import ArchivePass
 from lake.ingestion.brought import Brought
 from lake.ingestion.estimates import Sureness
@@ -176,11 +176,7 @@ class Archives:
         emit: Listener,
         must_stop: Callable[[], bool],
     ) -> Brought:
-        """Bring the files of *plan*.
-
-        Raises:
-            StorageError: The disk is full, or SQLite failed.
-        """
+        """Bring the files of *plan*; what went wrong in the lake is told with what was brought."""
         bringing = ArchivePass(
             self._storage,
             self.downloader,
@@ -195,7 +191,10 @@ class Archives:
             variant=plan.variant,
             is_again=plan.refetch,
         )
-        await bringing.bring(plan.files, plan.pieces)
+        try:
+            await bringing.bring(plan.files, plan.pieces)
+        except LakeError as error:
+            return Brought(bringing.rows, (), error)
         left = await asyncio.to_thread(self._left, plan, lease)
         if plan.asks_venue:
             return Brought(bringing.rows, left)

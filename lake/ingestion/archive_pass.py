@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Downloaded while the file before is stored: more would only fill the disk.
 _AHEAD = 3
+# How often it is asked whether to stop while a file comes.
+_LOOK_S = 0.2
 # A file that is not there soon after its time may still come; of old ones that is a fact.
 _SOON = timedelta(days=45)
 _ABSENT_LASTS_SOON, _ABSENT_LASTS = timedelta(hours=12), timedelta(days=30)
@@ -49,7 +51,8 @@ class ArchivePass:
         origin: What marks the rows: ``venue``, unless another address answers for it.
         variant: The kind of trades that the series holds.
         is_again: Files that were taken in before are read again.
-        must_stop: Asked between files.
+        rows: How many were added or changed.
+        must_stop: Asked between files, and while one comes.
         files_had: How many there were, of those that were asked for.
         problems: Why files could not be had or used; the range of such a file is left.
     """
@@ -94,9 +97,12 @@ class ArchivePass:
                     file = waiting.popleft()
                     fetching = asyncio.create_task(self.downloader.fetch(file.path))
                     under_way.append((file, fetching))
-                file, fetching = under_way.popleft()
+                file, fetching = under_way[0]
+                if not await self._has_come(fetching):
+                    break
+                under_way.popleft()
                 try:
-                    found = await fetching
+                    found = fetching.result()
                 except SourceError as error:
                     self._give_up(str(error))
                     if error.retryable:
@@ -116,6 +122,18 @@ class ArchivePass:
             for _, fetching in under_way:
                 fetching.cancel()
             await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
+
+    async def _has_come(self, fetching: asyncio.Task[Downloaded | None]) -> bool:
+        """Waits for a file; False where the run is to stop, and all of it is not there soon.
+
+        A month may take an hour, and what has come of it goes on next time.
+        """
+        while not fetching.done():
+            if self.must_stop():
+                await asyncio.wait({fetching}, timeout=self.gates.stop_grace_s)
+                return fetching.done()
+            await asyncio.wait({fetching}, timeout=_LOOK_S)
+        return True
 
     def _expanded(
         self, files: Sequence[RemoteFile], pieces: Sequence[TimeRange]
@@ -190,20 +208,22 @@ class ArchivePass:
         rows = sum(slots(self.series, file.promise) for file, _ in batch)
         commits: list[Stored] = []
         async with self.gates.rows.hold(rows if is_candles else _ALL_ROWS):
-            outcomes = await asyncio.get_running_loop().run_in_executor(
-                self.gates.taking_in, self._take_in, [found for _, found in batch], commits
-            )
-        for commit in commits:
-            self.emit(commit)
+            try:
+                outcomes = await asyncio.get_running_loop().run_in_executor(
+                    self.gates.taking_in, self._take_in, [found for _, found in batch], commits
+                )
+            finally:
+                # Whatever came after them: what was committed stays.
+                for commit in commits:
+                    self.rows += commit.rows_added + commit.rows_changed
+                    self.emit(commit)
         for outcome in outcomes:
             if outcome.state is FileState.REFUSED:
                 self._give_up(" ".join(outcome.reason.split()))
-        stored = sum(each.rows for each in outcomes if each.state is FileState.STORED)
-        self.rows += stored
         self.emit(
             PageFetched(
                 self.series,
-                rows=stored,
+                rows=sum(each.rows for each in outcomes if each.state is FileState.STORED),
                 slots=work,
                 requests=len(batch),
                 rejected=sum(each.rejected for each in outcomes),
@@ -221,6 +241,7 @@ class ArchivePass:
             instrument=self.instrument,
             lease=self.lease,
             scratch=self._scratch,
+            now=self.now,
             origin=self.origin,
             is_again=self.is_again,
             min_free=self.gates.min_free,

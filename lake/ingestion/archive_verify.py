@@ -11,12 +11,14 @@ import os
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import Instrument, Series
 from lake.domain.jobs import JobState
+from lake.domain.times import EPOCH
 from lake.errors import InvalidRequest, LakeError, SourceError
 from lake.ingestion.import_report import Fetched, FileOutcome, FileState
 from lake.ingestion.imports import import_fetched
@@ -140,10 +142,15 @@ async def mend(storage: Storage, archives: Archives, changed: Sequence[Verdict])
         SourceError: The vendor cannot be reached.
         StorageError: The lake cannot be written.
     """
-    return [Mended(each, await _problem(storage, archives, each)) for each in changed]
+    if not changed:
+        return []
+    now = EPOCH + timedelta(seconds=await archives.downloader.date_s(is_first=False))
+    return [Mended(each, await _problem(storage, archives, each, now)) for each in changed]
 
 
-async def _problem(storage: Storage, archives: Archives, each: Verdict) -> str | None:
+async def _problem(
+    storage: Storage, archives: Archives, each: Verdict, now: datetime
+) -> str | None:
     """Why *each* could not be taken in again; None where it was."""
     try:
         found = await archives.downloader.fetch(each.path)
@@ -157,7 +164,7 @@ async def _problem(storage: Storage, archives: Archives, each: Verdict) -> str |
             "The rows held of it stay as they are; run the same command again to compare it anew."
         )
     outcomes = await asyncio.to_thread(
-        _take_in, storage, archives, each, {found.path: Fetched(found.url, found.etag)}
+        _take_in, storage, archives, each, {found.path: Fetched(found.url, found.etag)}, now
     )
     remove(found)
     refused = [each.reason for each in outcomes if each.state is FileState.REFUSED]
@@ -165,7 +172,11 @@ async def _problem(storage: Storage, archives: Archives, each: Verdict) -> str |
 
 
 def _take_in(
-    storage: Storage, archives: Archives, each: Verdict, fetched: dict[Path, Fetched]
+    storage: Storage,
+    archives: Archives,
+    each: Verdict,
+    fetched: dict[Path, Fetched],
+    now: datetime,
 ) -> Sequence[FileOutcome]:
     assert each.file.window is not None
     job = storage.jobs.create(each.series, each.file.window, kind="import")
@@ -179,6 +190,7 @@ def _take_in(
                 instrument=each.instrument,
                 lease=lease,
                 scratch=scratch,
+                now=now,
                 origin=archives.origin,
                 min_free=archives.min_free,
                 on_event=lambda event: None,

@@ -14,7 +14,7 @@ class Brought:
     """Rows that came from elsewhere.
 
     Attributes:
-        rows: How many.
+        rows: How many were added or changed.
         left: What the venue is to be asked for.
         problem: Why the job has failed, whatever the venue gives.
     """

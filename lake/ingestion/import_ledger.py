@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lake.domain.coverage import Claim, Coverage
 from lake.domain.ranges import subtract
+from lake.errors import SourceError
 from lake.ingestion.import_report import Fetched
 from lake.sources.archive import ArchiveFile, Streamed
 from lake.storage.archive_files import ArchiveState, KnownFile
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Ledger:
-    """Asks and keeps the table of files for one import."""
+    """Asks and keeps the table of files for one import.
+
+    A file that vanished meanwhile is a ``SourceError``, whatever was to be known of it.
+    """
 
     storage: Storage
     fetched: Mapping[Path, Fetched]
@@ -32,7 +36,7 @@ class Ledger:
         It is another one as soon as a file that is read together with it is.
         """
         known = self._known(file)
-        if known is None or known.window is None or known.sha256 != file.sha256:
+        if known is None or known.window is None or known.sha256 != _digest(file):
             return None
         if not known.rows:
             # An empty file claims nothing, so there is nothing that could be lost meanwhile.
@@ -48,7 +52,7 @@ class Ledger:
             and known.promises
             and file.promise is not None
             and found.is_intact
-            and known.sha256 != file.sha256
+            and known.sha256 != _digest(file)
         )
 
     def is_claimed(self, file: ArchiveFile, claims: Sequence[Claim]) -> bool:
@@ -73,7 +77,8 @@ class Ledger:
     def refused(self, file: ArchiveFile, reason: str) -> None:
         """Note that a file that was downloaded cannot be used."""
         # What was stored of an earlier version of it still is.
-        if file.path in self.fetched and self._known(file) is None:
+        is_there = file.path.exists()
+        if file.path in self.fetched and is_there and self._known(file) is None:
             self._record(file, ArchiveState.REFUSED, reason=reason)
 
     def _known(self, file: ArchiveFile) -> KnownFile | None:
@@ -87,17 +92,42 @@ class Ledger:
 
     def _record(self, file: ArchiveFile, state: ArchiveState, **more: Any) -> None:
         origin = self.fetched.get(file.path)
+        digest = _digest(file)
         known = KnownFile(
             name=_name(file),
             state=state,
             checked_at=self.now,
             url=None if origin is None else origin.url,
             etag=None if origin is None else origin.etag,
-            bytes=file.path.stat().st_size,
-            sha256=file.sha256,
+            bytes=size_of(file),
+            sha256=digest,
             **more,
         )
         self.storage.archives.record(file.series, known)
+
+
+def size_of(file: ArchiveFile) -> int:
+    """How many bytes *file* has.
+
+    Raises:
+        SourceError: It vanished.
+    """
+    try:
+        return file.path.stat().st_size
+    except FileNotFoundError as error:
+        raise _vanished(file) from error
+
+
+def _digest(file: ArchiveFile) -> str:
+    try:
+        return file.sha256
+    except FileNotFoundError as error:
+        raise _vanished(file) from error
+
+
+def _vanished(file: ArchiveFile) -> SourceError:
+    why = f"{file.path} was there, and vanished before all of it was stored. Start again for it."
+    return SourceError(why, retryable=True)
 
 
 def _name(file: ArchiveFile) -> str:

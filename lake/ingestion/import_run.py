@@ -22,7 +22,7 @@ from lake.domain.schemas import ROW_SPECS
 from lake.domain.times import EPOCH
 from lake.errors import InvalidRequest, LeaseLost, SchemaMismatch, SourceError
 from lake.ingestion.events import JobEnded, JobStarted, Stored
-from lake.ingestion.import_ledger import Ledger
+from lake.ingestion.import_ledger import Ledger, size_of
 from lake.ingestion.import_paths import Found
 from lake.ingestion.import_pieces import by_promise, cut, holds, newest
 from lake.ingestion.import_report import FileOutcome, FileState, ImportEvent, ImportReport
@@ -164,7 +164,11 @@ class ImportRun:
 
     def _is_taken_in(self, file: ArchiveFile) -> bool:
         """Whether this very file was stored before; it is not read again then."""
-        known = None if self.is_again else self.ledger.taken_in(file)
+        try:
+            known = None if self.is_again else self.ledger.taken_in(file)
+        except SourceError:
+            # It vanished; that is told when it is opened.
+            return False
         if known is not None:
             outcome = FileOutcome(
                 file.path,
@@ -184,12 +188,11 @@ class ImportRun:
         group: Sequence[ArchiveFile],
     ) -> None:
         """Read and commit files that share partitions; each file is stored wholly or not at all."""
-        read = [(file, found) for file in group if (found := self._opened(file)) is not None]
+        read = [(file, *opened) for file in group if (opened := self._opened(file)) is not None]
         pieces: dict[Partition, list[_Piece]] = {}
         revised: list[tuple[Partition, _Piece]] = []
         told: Counter[Path] = Counter()
-        for file, found in read:
-            is_revised = self.ledger.is_revised(file, found)
+        for file, found, is_revised in read:
             for lot in found.lots:
                 told[file.path] += len(lot.notes)
                 for partition, part in cut(series, lot):
@@ -207,7 +210,7 @@ class ImportRun:
             for lot, window in by_promise(piece.lot):
                 if self._commit(partition, [_Piece(piece.file, lot)], files, replace=window):
                     changed.add(piece.file.path)
-        for file, found in read:
+        for file, found, _ in read:
             state = FileState.STORED if file.path in changed else FileState.UNCHANGED
             self._stored(file, found, state, told[file.path])
 
@@ -218,9 +221,9 @@ class ImportRun:
         file: ArchiveFile,
     ) -> None:
         """Read and commit one file, a partition at a time: it may be long."""
-        if (found := self._opened(file)) is None:
+        if (opened := self._opened(file)) is None:
             return
-        is_revised = self.ledger.is_revised(file, found)
+        found, is_revised = opened
         state, notes = FileState.UNCHANGED, 0
         try:
             for lot in found.lots:
@@ -238,12 +241,14 @@ class ImportRun:
             return
         self._stored(file, found, state, notes)
 
-    def _opened(self, file: ArchiveFile) -> Streamed | None:
-        # What memory should not hold of it goes to the scratch folder, and is no smaller.
-        size = file.path.stat().st_size
-        require_room(self.storage, file.series, min_free=self.min_free, size=size)
+    def _opened(self, file: ArchiveFile) -> tuple[Streamed, bool] | None:
+        """What *file* holds, and whether it is another version of one that was taken in."""
         try:
-            return file.stream(now=self.now, scratch=self.scratch)
+            # What memory should not hold of it goes to the scratch folder, and is no smaller.
+            size = size_of(file)
+            require_room(self.storage, file.series, min_free=self.min_free, size=size)
+            found = file.stream(now=self.now, scratch=self.scratch)
+            return found, self.ledger.is_revised(file, found)
         except (SourceError, InvalidRequest) as error:
             self._refused(file, str(error))
             return None
@@ -323,7 +328,11 @@ class ImportRun:
 
     def _stored(self, file: ArchiveFile, found: Streamed, state: FileState, notes: int) -> None:
         """Note that all of *file* is in the lake now."""
-        self.ledger.stored(file, found)
+        try:
+            self.ledger.stored(file, found)
+        except SourceError as error:
+            self._refused(file, str(error))
+            return
         self._done(
             FileOutcome(
                 file.path,

@@ -112,6 +112,7 @@ def import_fetched(
     instrument: Instrument,
     lease: Lease,
     scratch: Path,
+    now: datetime,
     origin: str,
     is_again: bool = False,
     min_free: int = MIN_FREE,
@@ -120,21 +121,22 @@ def import_fetched(
     """Store files of *series* that were downloaded, for the job of *lease*.
 
     *scratch* is a folder of whoever does one after another of such calls
-    (:func:`lake.ingestion.scratch.scratch_folder`).
+    (:func:`lake.ingestion.scratch.scratch_folder`). *now* is the time (naive UTC) at whoever
+    publishes them: rows after it are refused, and a clock that is wrong here refuses none.
 
     Raises:
         LeaseLost: Another worker has the job now.
         StorageError: The lake cannot be written, or the disk is nearly full.
     """
     hints = Hints(series.venue, instrument.symbol, series.data_type, series.timeframe)
-    present = datetime.now(UTC).replace(tzinfo=None)
     run = ImportRun(
         storage,
         hints,
         on_event,
-        present,
+        now,
         scratch,
-        Ledger(storage, fetched, present),
+        # When files are looked at again is told by the clock of the lake.
+        Ledger(storage, fetched, storage.clock()),
         origin=origin,
         lease=lease,
         is_again=is_again,

@@ -111,7 +111,8 @@ class JobRunner:
     async def _brought(self, before: BringFirst) -> Sequence[TimeRange]:
         try:
             brought = await before(self._must_stop)
-        except LakeError as error:
+        except Exception as error:
+            # What is no LakeError is raised again once the job has ended.
             self._failure = error
             return ()
         self._rows += brought.rows

@@ -300,6 +300,37 @@ def test_a_killed_run_downloads_nothing_twice_that_was_complete(
         assert {job.status for job in storage.jobs.list()} == {JobState.COMPLETED}
 
 
+def test_two_runs_that_want_the_same_files_both_end_well(market: Path, tmp_path: Path) -> None:
+    """Each file comes once, and stays until both have taken it in."""
+    asked = markets.request(
+        instruments=("BTC/USDT", "ETH/USDT"),
+        timeframes=(TimeFrame.MINUTE_1,),
+        start=START,
+        end=datetime(2024, 2, 1),
+    )
+
+    async def twice(url: str, one: Storage, other: Storage) -> list[Report]:
+        options = {"choice": Choice.ARCHIVE, "archive_url": f"{url}/archive"}
+        return await asyncio.gather(
+            markets.run(one, url, asked, **options), markets.run(other, url, asked, **options)
+        )
+
+    with (
+        box(market) as exchange,
+        Storage.open(tmp_path / "lake", create=True) as one,
+        Storage.open(tmp_path / "lake") as other,
+    ):
+        reports = asyncio.run(twice(exchange.url, one, other))
+        zips = [each["path"] for each in exchange.requests("archive")]
+
+        assert {job.state for report in reports for job in report.jobs} == {JobState.COMPLETED}
+        window = TimeRange(START, datetime(2024, 2, 1))
+        markets.assert_equal(market, one, BITCOIN, window)
+        assert {job.status for job in one.jobs.list()} == {JobState.COMPLETED}
+        assert not (one.root / ".downloads").exists()
+    assert len([path for path in zips if path.endswith(JANUARY)]) == 1
+
+
 def test_a_refetch_reads_the_files_again(market: Path, copy: Storage) -> None:
     window = {"start": datetime(2023, 12, 1), "end": datetime(2024, 1, 1)}
     with box(market) as exchange:
@@ -311,6 +342,19 @@ def test_a_refetch_reads_the_files_again(market: Path, copy: Storage) -> None:
     assert [job.state for job in report.jobs] == [JobState.COMPLETED]
     ids = {row.job_id for row in copy.catalog.coverage(BITCOIN)}
     assert ids == {report.jobs[0].job_id}
+
+
+def test_the_rows_told_are_those_that_were_added_or_changed(market: Path, copy: Storage) -> None:
+    """A month's file holds all of the month, also where ten days of it were there."""
+    december = datetime(2023, 12, 1)
+    with box(market) as exchange:
+        run(copy, exchange.url, Choice.REST, start=december, end=december + timedelta(days=10))
+        report = run(copy, exchange.url, Choice.ARCHIVE, start=december, end=datetime(2024, 1, 1))
+
+    assert [job.rows for job in report.jobs] == [21 * 1440 - 150]
+    assert report.rows == 21 * 1440 - 150
+    window = TimeRange(december, datetime(2024, 1, 1))
+    assert markets.rows_of(copy, BITCOIN, window).num_rows == 31 * 1440 - 150
 
 
 def test_hours_are_not_worth_a_download(market: Path, copy: Storage) -> None:

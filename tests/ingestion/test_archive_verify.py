@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,35 @@ def lake(url: str, root: Path, *words: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_a_clock_that_is_wrong_here_refuses_no_row(tmp_path: Path) -> None:
+    """The venue is years ahead; by the clock of this machine all of its rows lie in the future."""
+    truth, root = tmp_path / "market", tmp_path / "lake"
+    days = ("--start", "2061-01-01", "--end", "2061-01-03")
+    with Storage.open(truth, create=True, origin="synthetic") as storage:
+        generate(
+            storage,
+            seed=3,
+            start=datetime(2061, 1, 1),
+            end=datetime(2061, 1, 3),
+            instruments=("BTC/USDT",),
+            timeframes=(TimeFrame.MINUTE_1,),
+            rate=0.02,
+        )
+
+    with BoxThread(truth, clock_start="2061-01-20", clock_rate=0, limits=False) as box:
+        got = lake(box.url, root, "backfill", "binance", "BTC/USDT", *days, "--source", "archive")
+        box.control("archive", revised=["BTCUSDT-1m-2061-01-02.zip"])
+        mended = lake(box.url, root, "archive", "verify", "--fix")
+
+    assert got.returncode == 0, got.stderr
+    assert mended.returncode == 0, mended.stdout
+    assert "2 files compared, 1 taken in again" in mended.stdout
+    with Storage.open(root) as storage:
+        assert markets.rows_of(storage, BITCOIN).num_rows == 2 * 1440
+        confirmed = {row.confirmed_at.date() for row in storage.catalog.coverage(BITCOIN)}
+    assert confirmed == {date(2061, 1, 20)}
 
 
 def test_a_revised_file_is_noticed_and_replaces_its_range(market: Path, tmp_path: Path) -> None:

@@ -178,6 +178,29 @@ def test_a_damaged_file_stores_nothing_of_itself(storage: Storage, tmp_path: Pat
     assert storage.read_partition(FILE) is None
 
 
+@pytest.mark.parametrize("month", ["month=03", "month=04"])
+def test_a_file_that_vanishes_ends_nothing_but_itself(
+    storage: Storage, tmp_path: Path, month: str
+) -> None:
+    """April's is taken away before it is read, or when its rows are stored and it is noted."""
+    march, april, may = (day(tmp_path / "in", number) for number in (1, 32, 62))
+
+    def take_away(event: ImportEvent) -> None:
+        if isinstance(event, Stored) and month in event.partition_path:
+            april.unlink()
+
+    report = bring(storage, march, april, may, on_event=take_away)
+
+    assert states(report) == {
+        march.name: FileState.STORED,
+        april.name: FileState.REFUSED,
+        may.name: FileState.STORED,
+    }
+    [reason] = [file.reason for file in report.files if file.state is FileState.REFUSED]
+    assert "vanished" in reason
+    assert [job.status for job in storage.jobs.list()] == [JobState.COMPLETED]
+
+
 def test_unknown_files_in_a_folder_are_skipped_and_named_ones_refused(
     storage: Storage, tmp_path: Path
 ) -> None:

@@ -13,8 +13,9 @@ from lake.domain.identifiers import DataType, Venue
 from lake.domain.jobs import JobState
 from lake.domain.timeframe import TimeFrame
 from lake.ingestion import Backfill, Request
-from lake.ingestion.events import Event, PageFetched
+from lake.ingestion.events import Event, JobStarted, PageFetched
 from lake.simulator.market import generate
+from lake.sources.archive.binance_tree import Choice
 from lake.storage.lake import Storage
 from tests.box import BoxThread
 
@@ -104,3 +105,45 @@ def test_pages_under_way_are_waited_for(market: Path, tmp_path: Path) -> None:
 
         assert pages == 3
         assert stored == 3_000
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["run stopped", "job cancelled"])
+def test_a_stop_does_not_wait_for_a_file_to_come(
+    market: Path, tmp_path: Path, is_cancelled: bool
+) -> None:
+    """A month of trades may be 10 GB; what has come of it is gone on with by the next run."""
+    request = Request(Venue("BINANCE"), ("BTC/USDT",), (TimeFrame.MINUTE_1,), START, END)
+
+    async def stopped(storage: Storage, box: BoxThread) -> None:
+        def listen(event: Event) -> None:
+            if isinstance(event, JobStarted):
+                box.control("faults", rate=1.0, kinds=["hang"], path="archive")
+                asyncio.get_running_loop().call_later(0.3, stop, event.job_id)
+
+        def stop(job_id: str) -> None:
+            if is_cancelled:
+                storage.jobs.request_cancel(job_id)
+            else:
+                backfill.stop_in_time()
+
+        async with Backfill(
+            storage,
+            base_url=box.url,
+            min_free=0,
+            choice=Choice.ARCHIVE,
+            archive_url=f"{box.url}/archive",
+            on_event=listen,
+        ) as backfill:
+            backfill._gates.stop_grace_s = 0.1
+            plan = await backfill.plan(request)
+            # The lease, and with it the wish to cancel, is looked at every six seconds.
+            report = await asyncio.wait_for(backfill.run(plan), 10 if is_cancelled else 3)
+        assert [job.state for job in report.jobs] == [JobState.CANCELLED]
+
+    with (
+        BoxThread(market, clock_start="2024-02-20", clock_rate=0, limits=False) as box,
+        Storage.open(tmp_path / "copy", create=True) as copy,
+    ):
+        asyncio.run(stopped(copy, box))
+
+        assert [job.status for job in copy.jobs.list()] == [JobState.CANCELLED]

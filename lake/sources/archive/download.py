@@ -6,7 +6,6 @@ A file that is not there is an answer, not an error. It knows no tree and no for
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import re
@@ -14,7 +13,8 @@ import shutil
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -24,6 +24,7 @@ import certifi
 from lake.errors import SourceError, StorageError
 from lake.sources.answers import Retry
 from lake.sources.archive.digests import sha256_of
+from lake.sources.archive.holds import LOOK_S, Hold, shared
 from lake.sources.errors import http_date_s
 
 _CHUNK = 1 << 20
@@ -40,7 +41,7 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A whole, verified file on the disk.
+    """A whole, verified file on the disk, which nobody removes while this object is there.
 
     Attributes:
         path: Where it lies; its ``.CHECKSUM`` lies beside it where the vendor has one.
@@ -52,7 +53,8 @@ class Downloaded:
     url: str
     etag: str | None
     bytes: int
-    was_there: bool = False
+    was_there: bool
+    hold: Hold = field(repr=False, compare=False)
 
 
 class Downloader:
@@ -102,7 +104,9 @@ class Downloader:
     async def fetch(self, path: str) -> Downloaded | None:
         """The file at *path*, whole; None where the vendor has none.
 
-        What was downloaded before stays, and a download that broke off goes on where it did.
+        What was downloaded before stays, and a download that broke off goes on where it did. Who
+        else wants the same file, in this process or another, waits for it and gets it, too;
+        :func:`remove` it when it was taken in.
 
         Raises:
             SourceError: It cannot be had, or differs from its checksum each time.
@@ -111,18 +115,15 @@ class Downloader:
         async with self._room:
             wanted = await self.checksum(path)
             target = self._folder / path
-            if await asyncio.to_thread(_is_whole, target, wanted):
-                size = target.stat().st_size
-                return Downloaded(target, self.url(path), _note(target).get("etag"), size, True)
             for _ in range(2):
-                found = await self._retry.run(lambda: self._once(path, target))
+                found = await self._retry.run(partial(self._once, path, target, wanted))
                 if found is None:
                     return None
                 if await asyncio.to_thread(_is_whole, target, wanted):
-                    self._keep_checksum(target, wanted)
+                    _keep_checksum(target, wanted)
                     return found
                 # A proxy's stale copy, or a file that was revised while it came.
-                await asyncio.to_thread(target.unlink)
+                await asyncio.to_thread(remove, found)
                 wanted = await self.checksum(path)
             raise SourceError(
                 f"{self.url(path)} differs from its .CHECKSUM, twice. Nothing of it was stored; "
@@ -175,18 +176,43 @@ class Downloader:
         tries = min(self._retry.attempts, _TRIES_AT_FIRST) if is_first else self._retry.attempts
         return await replace(self._retry, attempts=tries).run(ask)
 
-    async def _once(self, path: str, target: Path) -> Downloaded | None:
+    async def _once(self, path: str, target: Path, wanted: str | None) -> Downloaded | None:
+        if found := await self._there(path, target, wanted):
+            return found
         part = target.with_name(f".{target.name}.part")
-        with _opened(part) as file:
-            # Two processes may want the same file: the second waits, and then finds it.
-            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
-            if not part.exists() or os.fstat(file.fileno()).st_ino != part.stat().st_ino:
-                raise SourceError(f"{path} was just downloaded by another process.", retryable=True)
-            return await self._continue(path, target, part, file)
+        with _opened(part) as file, Hold(part, os.dup(file.fileno())) as hold:
+            while not hold.own():
+                _require_named(hold, path)
+                await asyncio.sleep(LOOK_S)
+            _require_named(hold, path)
+            # Whoever had it before may have made it whole between these looks.
+            if found := await self._there(path, target, wanted):
+                _discard(part)
+                return found
+            if not await self._continue(path, target, part, file):
+                return None
+        if found := await self._held(path, target, was_there=False):
+            return found
+        raise SourceError(f"{target} vanished when it was whole.", retryable=True)
 
-    async def _continue(
-        self, path: str, target: Path, part: Path, file: BinaryIO
-    ) -> Downloaded | None:
+    async def _there(self, path: str, target: Path, wanted: str | None) -> Downloaded | None:
+        """The file that was downloaded before; another version of it is removed."""
+        found = await self._held(path, target, was_there=True)
+        if found is None or await asyncio.to_thread(_is_whole, target, wanted):
+            return found
+        if not await asyncio.to_thread(remove, found):
+            raise SourceError(f"An older {target} is just being taken in.", retryable=True)
+        return None
+
+    async def _held(self, path: str, target: Path, *, was_there: bool) -> Downloaded | None:
+        hold = await shared(target)
+        if hold is None:
+            return None
+        etag, size = _note(target).get("etag"), hold.size
+        return Downloaded(target, self.url(path), etag, size, was_there, hold)
+
+    async def _continue(self, path: str, target: Path, part: Path, file: BinaryIO) -> bool:
+        """Download the rest of *part*; False where the vendor has no such file."""
         have = file.tell()
         known = _note(part).get("etag")
         headers = {}
@@ -195,7 +221,7 @@ class Downloader:
         async with self._get(path, headers) as response:
             if response.status == 404:
                 _discard(part)
-                return None
+                return False
             if response.status == 416:
                 file.truncate(0)
                 raise SourceError(f"{self.url(path)} is shorter than before.", retryable=True)
@@ -221,7 +247,7 @@ class Downloader:
                         f"{error.strerror or error}. What was downloaded stays."
                     ) from error
         await asyncio.to_thread(_finish, part, target, file, etag)
-        return Downloaded(target, self.url(path), etag, have)
+        return True
 
     @asynccontextmanager
     async def _get(
@@ -262,12 +288,6 @@ class Downloader:
                 f"(min_free). {free:,} are free at {self._folder}. Make room, and start again."
             )
 
-    def _keep_checksum(self, target: Path, digest: str | None) -> None:
-        """Lay the vendor's checksum beside the file, where readers of archives look for it."""
-        if digest is not None:
-            beside = target.with_name(f"{target.name}.CHECKSUM")
-            beside.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
-
 
 @asynccontextmanager
 async def _reaching(url: str) -> AsyncIterator[None]:
@@ -282,15 +302,23 @@ async def _reaching(url: str) -> AsyncIterator[None]:
         ) from error
 
 
-def remove(found: Downloaded) -> None:
-    """Remove a file that was taken in, what lies beside it, and folders left empty."""
-    for path in (
-        found.path,
-        found.path.with_name(f"{found.path.name}.CHECKSUM"),
-        _note_path(found.path),
-    ):
+def remove(found: Downloaded) -> bool:
+    """Remove a file that was taken in, what lies beside it, and folders left empty.
+
+    False: somebody else still needs it, and removes it after that.
+    """
+    with found.hold as hold:
+        if not hold.own():
+            return False
+        if hold.is_named():
+            _remove(found.path)
+    return True
+
+
+def _remove(target: Path) -> None:
+    for path in (target, target.with_name(f"{target.name}.CHECKSUM"), _note_path(target)):
         path.unlink(missing_ok=True)
-    for folder in found.path.parents:
+    for folder in target.parents:
         try:
             folder.rmdir()
         except OSError:
@@ -316,6 +344,11 @@ def _opened(part: Path) -> BinaryIO:
         ) from error
 
 
+def _require_named(hold: Hold, path: str) -> None:
+    if not hold.is_named():
+        raise SourceError(f"{path} was just downloaded by another run.", retryable=True)
+
+
 def _finish(part: Path, target: Path, file: BinaryIO, etag: str | None) -> None:
     """Give a download its name, once all of it is on the disk."""
     file.flush()
@@ -328,6 +361,16 @@ def _finish(part: Path, target: Path, file: BinaryIO, etag: str | None) -> None:
 def _discard(part: Path) -> None:
     part.unlink()
     _note_path(part).unlink(missing_ok=True)
+
+
+def _keep_checksum(target: Path, digest: str | None) -> None:
+    """Lay the vendor's checksum beside the file, where readers of archives look for it."""
+    if digest is None:
+        return
+    # At once, for somebody else may be reading it.
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
+    temporary.replace(target.with_name(f"{target.name}.CHECKSUM"))
 
 
 def _note_path(path: Path) -> Path:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from aiohttp import web
@@ -18,6 +21,7 @@ from lake.sources.archive.download import Downloaded, Downloader, remove
 
 BODY = bytes(range(256)) * 4_000
 PATH = "data/spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01.zip"
+_T = TypeVar("_T")
 QUICK = Retry(attempts=6, base_s=0.001, longest_s=0.01)
 
 
@@ -25,13 +29,16 @@ QUICK = Retry(attempts=6, base_s=0.001, longest_s=0.01)
 class Vendor:
     """A vendor's server: its file, and how it misbehaves.
 
-    ``cuts`` are the numbers of bytes after which one answer each breaks off.
+    ``cuts`` are the numbers of bytes after which one answer each breaks off, ``stalls`` that after
+    which nothing more comes until ``given_up`` is set.
     """
 
     body: bytes = BODY
     digest: str | None = hashlib.sha256(BODY).hexdigest()
     etag: str = '"one"'
     cuts: list[int] = field(default_factory=list)
+    stalls: int | None = None
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 200
     asked: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
@@ -56,6 +63,10 @@ class Vendor:
             assert request.transport is not None
             request.transport.close()
             return response
+        if self.stalls is not None:
+            await response.write(self.body[start : self.stalls])
+            await self.given_up.wait()
+            return response
         await response.write(self.body[start:])
         return response
 
@@ -73,10 +84,8 @@ async def serving(vendor: Vendor) -> AsyncIterator[Vendor]:
         await runner.cleanup()
 
 
-def during(
-    vendor: Vendor, folder: Path, work: Callable[[Downloader], Awaitable[Downloaded | None]]
-) -> Downloaded | None:
-    async def run() -> Downloaded | None:
+def during(vendor: Vendor, folder: Path, work: Callable[[Downloader], Awaitable[_T]]) -> _T:
+    async def run() -> _T:
         async with (
             serving(vendor),
             Downloader(vendor.url, folder, min_free=0, retry=QUICK) as downloader,
@@ -117,6 +126,30 @@ def test_a_download_that_breaks_off_goes_on_where_it_did(tmp_path: Path) -> None
     assert found is not None
     assert found.path.read_bytes() == BODY
     assert ranges(vendor) == ["", "bytes=300000-", "bytes=800000-"]
+
+
+def test_a_download_that_is_stopped_goes_on_next_time(tmp_path: Path) -> None:
+    part = tmp_path / Path(PATH).with_name(f".{Path(PATH).name}.part")
+    slow, vendor = Vendor(stalls=300_000), Vendor()
+
+    async def stopped(downloader: Downloader) -> None:
+        fetching = asyncio.create_task(downloader.fetch(PATH))
+        for _ in range(1_000):
+            await asyncio.sleep(0.01)
+            if part.exists() and part.stat().st_size:
+                break
+        fetching.cancel()
+        await asyncio.gather(fetching, return_exceptions=True)
+        slow.given_up.set()
+
+    during(slow, tmp_path, stopped)
+    came = part.stat().st_size
+    found = fetched(vendor, tmp_path)
+
+    assert came
+    assert found is not None
+    assert found.path.read_bytes() == BODY
+    assert ranges(vendor) == [f"bytes={came}-"]
 
 
 def test_a_file_that_changed_in_between_starts_anew(tmp_path: Path) -> None:
@@ -189,22 +222,96 @@ def test_nobody_there_is_a_source_error_that_says_the_way_out(tmp_path: Path) ->
         asyncio.run(run())
 
 
-def test_two_at_once_download_one_file_once(tmp_path: Path) -> None:
+def test_two_at_once_download_one_file_once_and_each_takes_it_in(tmp_path: Path) -> None:
     """Two processes would behave alike: each has the file open on its own."""
     vendor = Vendor()
 
-    async def twice(downloader: Downloader) -> Downloaded | None:
+    async def twice(downloader: Downloader) -> None:
         async with Downloader(vendor.url, tmp_path, min_free=0, retry=QUICK) as other:
-            one, two = await asyncio.gather(downloader.fetch(PATH), other.fetch(PATH))
+            both = await asyncio.gather(downloader.fetch(PATH), other.fetch(PATH))
+        one, two = (found for found in both if found is not None)
+
+        assert not remove(one)
+        assert two.path.read_bytes() == BODY
+        assert remove(two)
+
+    during(vendor, tmp_path, twice)
+
+    assert len(ranges(vendor)) == 1
+    assert not tmp_path.exists(), "folders left empty go, too"
+
+
+def test_who_comes_while_a_file_is_taken_in_gets_that_file(tmp_path: Path) -> None:
+    vendor = Vendor()
+
+    async def later(downloader: Downloader) -> None:
+        one = await downloader.fetch(PATH)
+        two = await downloader.fetch(PATH)
         assert one is not None
         assert two is not None
-        return one
 
-    found = during(vendor, tmp_path, twice)
+        assert two.was_there
+        assert not remove(one)
+        # What is cancelled with a file at hand lets go of it, and the file stays for the next run.
+        del two
+        three = await downloader.fetch(PATH)
+        assert three is not None
+        assert remove(three)
+
+    during(vendor, tmp_path, later)
+
+    assert len(ranges(vendor)) == 1
+
+
+def test_an_older_version_is_not_removed_under_who_reads_it(tmp_path: Path) -> None:
+    """The vendor publishes the file again while the first version is taken in."""
+    body = BODY[::-1]
+    revised = Vendor(body=body, digest=hashlib.sha256(body).hexdigest(), etag='"two"')
+
+    async def read(downloader: Downloader) -> Downloaded | None:
+        one = await downloader.fetch(PATH)
+        assert one is not None
+        async with (
+            serving(revised),
+            Downloader(revised.url, tmp_path, min_free=0, retry=QUICK) as other,
+        ):
+            with pytest.raises(SourceError, match="older"):
+                await other.fetch(PATH)
+            assert one.path.read_bytes() == BODY
+            one.hold.end()
+            return await other.fetch(PATH)
+
+    found = during(Vendor(), tmp_path, read)
 
     assert found is not None
-    assert found.path.read_bytes() == BODY
-    assert len(ranges(vendor)) <= 2
+    assert found.path.read_bytes() == body
+    assert len(ranges(revised)) == 1
+
+
+def test_who_waits_for_another_process_can_be_stopped(tmp_path: Path) -> None:
+    """A thread that waits for a lock cannot: Ctrl-C would hang until the other one is done."""
+    part = tmp_path / Path(PATH).with_name(f".{Path(PATH).name}.part")
+    part.parent.mkdir(parents=True)
+    with part.open("ab") as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        hung = threading.Event()
+
+        def let_go() -> None:
+            hung.set()
+            fcntl.flock(others, fcntl.LOCK_UN)
+
+        # So that it fails where it would hang.
+        giving_up = threading.Timer(5, let_go)
+        giving_up.start()
+
+        async def stopped(downloader: Downloader) -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(downloader.fetch(PATH), 0.3)
+
+        during(Vendor(), tmp_path, stopped)
+
+        giving_up.cancel()
+        assert not hung.is_set()
 
 
 def test_a_full_disk_is_told_before_anything_comes(tmp_path: Path) -> None:
