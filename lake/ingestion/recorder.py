@@ -28,8 +28,8 @@ from lake.ingestion.events import (
     PageFetched,
 )
 from lake.ingestion.gates import Gates
+from lake.ingestion.leases import LEASE_S
 from lake.ingestion.recording import KIND, BookEnded, RecordingPlan, RecordReport, span_text
-from lake.ingestion.runner import LEASE_S
 
 if TYPE_CHECKING:
     from lake.ingestion.venues import Venues
