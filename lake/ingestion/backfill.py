@@ -32,11 +32,12 @@ from lake.ingestion.events import (
     ignore,
 )
 from lake.ingestion.gates import Gates, RowGate
+from lake.ingestion.leases import LEASE_S, abandon, claim, fail, kept
 from lake.ingestion.planner import Planner
 from lake.ingestion.planning import Plan, Request, SeriesPlan, Unreachable
 from lake.ingestion.recorder import Recorder
 from lake.ingestion.recording import Recording, RecordingPlan, RecordReport, plan_recording
-from lake.ingestion.runner import LEASE_S, ROWS_IN_FLIGHT, JobRunner
+from lake.ingestion.runner import ROWS_IN_FLIGHT, JobRunner
 from lake.ingestion.venues import Venues
 from lake.sources.archive.binance_tree import Choice
 
@@ -289,23 +290,26 @@ class Backfill:
 
     async def _run_series(self, each: SeriesPlan, job: Job) -> JobEnded:
         try:
-            lease = await self._claim(job)
+            lease = await claim(self._storage, job, self._owner)
         except (StorageError, InvalidRequest):
             # Another worker is, or just was, at this very range: both may fetch, and the
             # commits sort it out.
             job = await asyncio.to_thread(
                 self._storage.jobs.create, each.series, each.wanted, refetch=each.refetch
             )
-            lease = await self._claim(job)
+            lease = await claim(self._storage, job, self._owner)
         return await self._run_claimed(each, job, lease)
 
     async def run_job(self, job_id: str) -> JobEnded:
         """Runs one job of the job table: what it wants minus what is covered by now.
 
+        A failure ends the job and is told, not raised: also that the venue does not answer, or
+        lacks what the job asks for.
+
         Raises:
             UnknownJob: There is no such job.
-            StorageError: A live worker holds it, or it is completed.
-            InvalidRequest: The venue lacks what it asks for.
+            StorageError: A live worker holds it.
+            InvalidRequest: It is completed, or was to record books.
         """
         job = await asyncio.to_thread(self._storage.jobs.get, job_id)
         if job.data_type is DataType.ORDERBOOK:
@@ -314,33 +318,30 @@ class Backfill:
                 "keep no history of their books, so that cannot be made up for. Record from now "
                 f"on: lake backfill {job.venue} {job.instrument_id.symbol} --type orderbook."
             )
-        named = await self.venues.names(job.venue)
-        [instrument] = named(job.instrument_id.symbol)
-        plan = await self.planner.plan_series(
-            job.venue, [Wanted(instrument, job.series, job.range)], refetch=job.refetch
-        )
-        await asyncio.to_thread(self._note, plan)
-        lease = await self._claim(job)
+        lease = await claim(self._storage, job, self._owner)
+        try:
+            async with kept(self._storage, lease):
+                plan = await self._plan_of(job)
+        except LakeError as error:
+            await asyncio.to_thread(fail, self._storage, job, lease, str(error))
+            ended = JobEnded(job.series, job_id, JobState.FAILED, 0, str(error))
+            self.emit(ended)
+            return ended
+        except BaseException:
+            abandon(self._storage, lease)
+            raise
         if not plan.series:
             await asyncio.to_thread(self._storage.jobs.finish, lease, JobState.COMPLETED)
             return JobEnded(job.series, job_id, JobState.COMPLETED, 0)
         return await self._run_claimed(plan.series[0], job, lease)
 
-    async def _claim(self, job: Job) -> Lease:
-        claiming = asyncio.ensure_future(
-            asyncio.to_thread(self._storage.jobs.claim, job.job_id, self._owner, ttl_s=LEASE_S)
-        )
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            # The thread goes on; a lease that nobody knows of would block the job for a while.
-            self._abandon(await claiming)
-            raise
-
-    def _abandon(self, lease: Lease) -> None:
-        """Ends a job at once, without waiting for anything; a newer holder ends it itself."""
-        with suppress(LakeError):
-            self._storage.jobs.finish(lease, JobState.CANCELLED, "stopped at once")
+    async def _plan_of(self, job: Job) -> Plan:
+        named = await self.venues.names(job.venue)
+        [instrument] = named(job.instrument_id.symbol)
+        wanted = [Wanted(instrument, job.series, job.range)]
+        plan = await self.planner.plan_series(job.venue, wanted, refetch=job.refetch)
+        await asyncio.to_thread(self._note, plan)
+        return plan
 
     async def _run_claimed(self, each: SeriesPlan, job: Job, lease: Lease) -> JobEnded:
         source = self.venues.opened(each.series.venue)
@@ -358,7 +359,7 @@ class Backfill:
         try:
             ended = await runner.run(each.pieces, self._first(each, lease))
         except asyncio.CancelledError:
-            self._abandon(lease)
+            abandon(self._storage, lease)
             raise
         self.emit(ended)
         return ended

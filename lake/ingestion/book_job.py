@@ -20,7 +20,7 @@ from lake.domain.identifiers import Instrument, Series
 from lake.domain.jobs import JobState, Lease
 from lake.domain.partitions import Partition, split
 from lake.domain.ranges import TimeRange, union
-from lake.domain.rows import Page
+from lake.domain.rows import Page, SourceTag
 from lake.domain.times import MICROSECOND
 from lake.errors import LeaseLost, ReadOnlyLake, StorageError
 from lake.ingestion.events import Listener, Stored
@@ -29,7 +29,6 @@ from lake.ingestion.room import require_room
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lake.sources.ccxt_source import CcxtSource
     from lake.storage.lake import Storage
 
 # A commit that fails is tried again with the next one, so often before the job is given up.
@@ -119,6 +118,11 @@ class BookJob:
         self.waiting_bytes += page.rows.nbytes
         self._last = page.window.start if page.rows.num_rows else None
 
+    def _wait_for_next(self, left: list[Taken]) -> None:
+        """Put back what a commit took and did not store, before what came meanwhile."""
+        self.waiting = left + self.waiting
+        self.waiting_bytes += sum(each.page.rows.nbytes for each in left)
+
     def miss(self, count: int, why: str) -> None:
         """Note snapshots that were due and not taken."""
         self.missed[why] += count
@@ -127,37 +131,37 @@ class BookJob:
     async def commit(
         self,
         storage: Storage,
-        source: CcxtSource,
+        tag: SourceTag,
         emit: Listener,
         *,
         progress: float | None,
         min_free: int,
     ) -> None:
-        """Store what waits. What cannot be stored waits for the next attempt, or ends the job."""
-        taken, self.waiting, self.waiting_bytes = self.waiting, [], 0
-        while taken:
-            partition = Partition.of(self.series, taken[0].ts)
-            inside = [each for each in taken if each.ts in partition.range]
-            try:
+        """Store what waits, without asking the venue for anything: it may be down.
+
+        What the disk has no room for, or SQLite no time, waits for the next attempt. Whatever else
+        prevents it ends the job: ``failure`` says what, and nothing is raised.
+        """
+        left, self.waiting, self.waiting_bytes = self.waiting, [], 0
+        try:
+            while left:
+                partition = Partition.of(self.series, left[0].ts)
+                inside = [each for each in left if each.ts in partition.range]
                 require_room(storage, self.series, min_free=min_free)
-                await self._store(storage, source, partition, inside, emit, progress)
-            except StorageError as error:
-                self._attempts += 1
-                if isinstance(error, LeaseLost | ReadOnlyLake) or (
-                    self._attempts >= _COMMIT_ATTEMPTS
-                ):
-                    self.failure = error
-                    return
-                self.waiting = taken + self.waiting
-                self.waiting_bytes = sum(each.page.rows.nbytes for each in self.waiting)
-                return
-            taken = [each for each in taken if each.ts not in partition.range]
-        self._attempts = 0
+                await self._store(storage, tag, partition, inside, emit, progress)
+                left = [each for each in left if each.ts not in partition.range]
+            self._attempts = 0
+        except Exception as error:
+            self._attempts += 1
+            if not _may_pass(error) or self._attempts >= _COMMIT_ATTEMPTS:
+                self.failure, left = error, []
+        finally:
+            self._wait_for_next(left)
 
     async def _store(
         self,
         storage: Storage,
-        source: CcxtSource,
+        tag: SourceTag,
         partition: Partition,
         taken: Sequence[Taken],
         emit: Listener,
@@ -167,14 +171,15 @@ class BookJob:
 
         from lake.storage.lake import PartitionCommit
 
+        rows = pa.concat_tables([each.page.rows for each in taken])
         change = PartitionCommit(
             partition=partition,
-            rows=pa.concat_tables([each.page.rows for each in taken]),
-            tag=source.tag,
+            rows=rows,
+            tag=tag,
             claims=tuple(self._claims(partition, taken)),
             rejected=tuple(row for each in taken for row in each.page.rejected),
             progress=progress,
-            confirmed_at=await source.server_time(),
+            confirmed_at=max(rows["received_at"].to_pylist(), default=None),
         )
         result = await asyncio.to_thread(storage.commit, change, self.lease)
         added = result.rows_added + result.rows_changed
@@ -195,3 +200,8 @@ class BookJob:
                 # A run over midnight: the day before has its own part already, or never will.
                 if where == partition:
                     yield Claim(window, Basis.ROWS_ONLY, self.evidence)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether storing the same rows may succeed later."""
+    return isinstance(error, StorageError) and not isinstance(error, LeaseLost | ReadOnlyLake)

@@ -125,7 +125,8 @@ class DataIngestionEngine:
 
         Returns:
             The running task. Await it to wait for the end; it gives the job as it ended
-            (``status`` says how: a failure is in ``error``, not raised).
+            (``status`` says how: a failure is in ``error``, not raised). Only where the job
+            could not be begun does it raise: ``StorageError`` if another worker holds it.
 
         Raises:
             UnknownJob: There is no such job.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,33 +33,65 @@ class Room:
 
 
 class RowGate:
-    """Lets work in while the rows it may hold stay under a bound. First come, first served."""
+    """Lets work in while the rows it may hold stay under a bound. First come, first served.
+
+    Nobody passes who waits, however little is asked for: who wants all of it would wait for ever
+    where small work goes on coming.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._free = capacity
-        self._changed = asyncio.Condition()
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
     async def hold(self, rows: int) -> AsyncIterator[Room]:
         """Holds room for *rows* (more than there is counts as all there is)."""
         share = min(rows, self._capacity)
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= share)
-            self._free -= share
+        await self._enter(share)
         room = Room(self, share)
         try:
             yield room
         finally:
-            async with self._changed:
-                self._free += room.rows
-                self._changed.notify_all()
+            self._give_back(room.rows)
 
     def take(self, rows: int) -> int:
-        """Take up to *rows* of what is free now; how many that are."""
+        """Take up to *rows* of what is free now and nobody waits for; how many that are."""
+        if self._waiting:
+            return 0
         taken = min(rows, self._free)
         self._free -= taken
         return taken
+
+    async def _enter(self, share: int) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((share, turn))
+        self._let_in()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                # Who stands behind may need less.
+                self._let_in()
+            else:
+                # Let in and cancelled before it could run.
+                self._give_back(share)
+            raise
+
+    def _give_back(self, rows: int) -> None:
+        self._free += rows
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Let in as many as there is room for, in the order in which they came."""
+        while self._waiting:
+            share, turn = self._waiting[0]
+            if not turn.cancelled():
+                if share > self._free:
+                    return
+                self._free -= share
+                turn.set_result(None)
+            self._waiting.popleft()
 
 
 @dataclass(slots=True)

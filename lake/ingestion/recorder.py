@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange
-from lake.domain.rows import Page
+from lake.domain.rows import Page, SourceTag
 from lake.domain.times import MICROSECOND, from_us, to_us
 from lake.errors import InvalidRequest, LakeError, LeaseLost, SourceError
 from lake.ingestion.book_job import BookJob
@@ -28,8 +28,8 @@ from lake.ingestion.events import (
     PageFetched,
 )
 from lake.ingestion.gates import Gates
+from lake.ingestion.leases import LEASE_S
 from lake.ingestion.recording import KIND, BookEnded, RecordingPlan, RecordReport, span_text
-from lake.ingestion.runner import LEASE_S
 
 if TYPE_CHECKING:
     from lake.ingestion.venues import Venues
@@ -64,6 +64,7 @@ class Recorder:
         owner: str,
         way_out: str,
         emit: Listener,
+        commit_every_s: float = COMMIT_EVERY_S,
     ) -> None:
         self._storage = storage
         self._venues = venues
@@ -71,6 +72,7 @@ class Recorder:
         self._owner = owner
         self._way_out = way_out
         self._emit = emit
+        self._commit_every_s = commit_every_s
         self._requests = 0
         self._ticks_done = 0
         self._jobs: list[BookJob] = []
@@ -92,18 +94,22 @@ class Recorder:
         first = max(first, -(-to_us(_now()) // every_us))
         last = None if plan.ticks is None else first + plan.ticks
         heartbeat = asyncio.create_task(self._keep_leases(jobs))
-        writer = asyncio.create_task(self._write_now_and_then(source, plan))
+        writer = asyncio.create_task(self._write_now_and_then(source.tag, plan))
         takers = [asyncio.create_task(self._take(source, plan, job, first, last)) for job in jobs]
         try:
             try:
-                await asyncio.gather(*takers)
+                await _all_of(takers, heartbeat, writer)
             finally:
                 # A task that broke must not take with it what the others have.
-                writer.cancel()
-                await _to_its_end(self._write_the_rest(source, plan))
-        except BaseException:
+                for task in (writer, *takers):
+                    task.cancel()
+                await _to_its_end(self._write_the_rest(source.tag, plan))
+        except BaseException as error:
+            state, why = JobState.FAILED, str(error) or repr(error)
+            if isinstance(error, asyncio.CancelledError):
+                state, why = JobState.CANCELLED, "stopped at once"
             for job in jobs:
-                self._end(job, JobState.CANCELLED, "stopped at once")
+                self._end(job, state, why)
             raise
         finally:
             for task in (heartbeat, writer, *takers):
@@ -111,6 +117,10 @@ class Recorder:
             await asyncio.gather(heartbeat, writer, *takers, return_exceptions=True)
         stopped = self._gates.stop.is_set()
         ended = [await asyncio.to_thread(self._ended, job, open_ended=last is None) for job in jobs]
+        for job in jobs:
+            # A mistake of ours is worth its traceback, once everything is stored and told.
+            if job.failure is not None and not isinstance(job.failure, LakeError):
+                raise job.failure
         return RecordReport(tuple(ended), self._requests, time.monotonic() - started, stopped)
 
     # Jobs.
@@ -154,14 +164,14 @@ class Recorder:
         while True:
             await asyncio.sleep(LEASE_S / 5)
             for job in jobs:
-                if job.is_over:
+                if job.is_over and not job.waiting:
                     continue
                 try:
                     known = await asyncio.to_thread(
                         self._storage.jobs.renew, job.lease, ttl_s=LEASE_S
                     )
                 except LakeError as error:
-                    job.failure = error
+                    job.failure = job.failure or error
                 else:
                     job.cancelled = known.cancel_requested
 
@@ -290,42 +300,56 @@ class Recorder:
         size = sum(job.waiting_bytes for job in self._jobs)
         return max(snapshots / _WAITING_SNAPSHOTS, size / _WAITING_BYTES)
 
-    async def _write_now_and_then(self, source: CcxtSource, plan: RecordingPlan) -> None:
+    async def _write_now_and_then(self, tag: SourceTag, plan: RecordingPlan) -> None:
         written = time.monotonic()
         while True:
-            await asyncio.sleep(min(1.0, COMMIT_EVERY_S / 10))
-            due = time.monotonic() - written >= max(COMMIT_EVERY_S, self._slowest_s / _COMMIT_SHARE)
+            await asyncio.sleep(min(1.0, self._commit_every_s / 10))
+            pause_s = max(self._commit_every_s, self._slowest_s / _COMMIT_SHARE)
+            due = time.monotonic() - written >= pause_s
             if due or self._load() >= 1:
-                await asyncio.shield(self._write(source, plan))
+                await asyncio.shield(self._write(tag, plan))
                 written = time.monotonic()
 
-    async def _write(self, source: CcxtSource, plan: RecordingPlan) -> None:
+    async def _write(self, tag: SourceTag, plan: RecordingPlan) -> None:
         async with self._committing:
             began = time.monotonic()
             progress = None if plan.ticks is None else min(1.0, self._ticks_done / plan.ticks)
             for job in self._jobs:
-                if job.failure is None:
-                    await job.commit(
-                        self._storage,
-                        source,
-                        self._emit,
-                        progress=progress,
-                        min_free=self._gates.min_free,
-                    )
-                    if plan.ticks is None:
-                        await asyncio.to_thread(self._reach, job)
+                # Also of a job that has failed: what it took before is as true as ever.
+                await job.commit(
+                    self._storage,
+                    tag,
+                    self._emit,
+                    progress=progress,
+                    min_free=self._gates.min_free,
+                )
+                if plan.ticks is None and not job.is_over:
+                    await asyncio.to_thread(self._reach, job)
             self._slowest_s = time.monotonic() - began
 
-    async def _write_the_rest(self, source: CcxtSource, plan: RecordingPlan) -> None:
+    async def _write_the_rest(self, tag: SourceTag, plan: RecordingPlan) -> None:
         """Store all that waits; a job whose snapshots cannot be stored has failed."""
-        await self._write(source, plan)
-        while any(job.waiting and job.failure is None for job in self._jobs):
-            await self._write(source, plan)
+        await self._write(tag, plan)
+        while any(job.waiting for job in self._jobs):
+            await self._write(tag, plan)
 
     def _reach(self, job: BookJob) -> None:
         """Let the job's range, which nobody named an end of, reach to now."""
         with suppress(LakeError):
             self._storage.jobs.extend(job.lease, _now())
+
+
+async def _all_of(takers: Sequence[asyncio.Task[None]], *helpers: asyncio.Task[None]) -> None:
+    """Wait for all of *takers*, or raise what broke one of them or of their *helpers*.
+
+    The helpers go on for ever: a recording whose writer is dead would fill memory unseen.
+    """
+    left = set(takers)
+    while left:
+        done, _ = await asyncio.wait({*left, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        left -= done
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

@@ -23,6 +23,7 @@ from lake.errors import LakeError, LeaseLost
 from lake.ingestion.brought import BringFirst
 from lake.ingestion.events import JobEnded, JobStarted, Listener, PageFetched, Stored
 from lake.ingestion.gates import Gates, Room
+from lake.ingestion.leases import LEASE_S
 from lake.ingestion.planning import slots
 from lake.ingestion.room import require_room
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-LEASE_S = 30.0
 # Candles that may be fetched and not yet committed, over all jobs of a run: about 300 bytes
 # each while they are merged and written, so this bounds memory near 350 MB.
 ROWS_IN_FLIGHT = 1_000_000

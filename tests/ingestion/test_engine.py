@@ -21,7 +21,7 @@ from lake.domain.identifiers import (
 from lake.domain.jobs import JobState
 from lake.domain.ranges import TimeRange
 from lake.domain.timeframe import TimeFrame
-from lake.errors import InvalidRequest, SeriesNotFound, UnknownJob
+from lake.errors import InvalidRequest, SeriesNotFound, StorageError, UnknownJob
 from lake.ingestion import Backfill, DataIngestionEngine, Report, plan_update, update
 from lake.ingestion.events import Event, JobStarted
 from lake.simulator.market import generate
@@ -168,6 +168,42 @@ def test_a_cancelled_job_keeps_what_it_stored_and_can_be_started_again(
         assert job.status is JobState.COMPLETED
         with pytest.raises(InvalidRequest, match="completed"):
             await engine.start_ingestion_job(job_id)
+
+    with_engine(market, tmp_path / "data", act)
+
+
+def test_a_job_started_while_its_venue_is_down_fails_with_the_error_and_can_be_started_again(
+    market: Path, tmp_path: Path
+) -> None:
+    """It raised and stayed pending; who awaits the task is promised the job as it ended."""
+
+    async def act(engine: DataIngestionEngine) -> None:
+        job_id = await create(engine)
+        down = DataIngestionEngine(data_store=engine.data_store, base_url="http://127.0.0.1:9")
+
+        failed = await (await down.start_ingestion_job(job_id))
+        left = engine.data_store.storage.catalog.failed(failed.series)
+        job = await (await engine.start_ingestion_job(job_id))
+        await down.close()
+
+        assert (failed.status, failed.lease_owner) == (JobState.FAILED, None)
+        assert "BINANCE" in (failed.error or "")
+        assert [each.range for each in left] == [failed.range]
+        assert (job.status, job.error, job.rows) == (JobState.COMPLETED, None, 24)
+
+    with_engine(market, tmp_path / "data", act)
+
+
+def test_a_job_that_another_worker_holds_is_left_to_it(market: Path, tmp_path: Path) -> None:
+    async def act(engine: DataIngestionEngine) -> None:
+        job_id = await create(engine)
+        jobs = engine.data_store.storage.jobs
+        jobs.claim(job_id, "another")
+
+        with pytest.raises(StorageError, match="being worked on by another"):
+            await (await engine.start_ingestion_job(job_id))
+
+        assert jobs.get(job_id).lease_owner == "another"
 
     with_engine(market, tmp_path / "data", act)
 

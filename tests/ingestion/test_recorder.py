@@ -21,8 +21,9 @@ from lake.domain.timeframe import TimeFrame
 from lake.errors import InvalidRequest, SourceError
 from lake.ingestion import Backfill
 from lake.ingestion.book_job import Taken, runs_of
-from lake.ingestion.events import Event, Missed, PageFetched
-from lake.ingestion.recorder import TOO_LATE
+from lake.ingestion.events import Event, Missed, PageFetched, Stored
+from lake.ingestion.gates import Gates, RowGate
+from lake.ingestion.recorder import TOO_LATE, Recorder
 from lake.ingestion.recording import Recording, RecordReport
 from lake.simulator.market import generate
 from lake.storage.lake import Storage
@@ -90,6 +91,11 @@ def record(
             taken += isinstance(event, PageFetched)
             if taken == when_taken and do == "outage":
                 box.control("outages", ranges=[{"start": "2024-01-01", "end": "2025-01-01"}])
+            if taken == when_taken and do == "lose clock":
+                # An answer's Date that differs makes the clock doubtful, and it cannot be asked.
+                queue = [{"fault": "http_503", "count": 10_000, "path": "/time"}]
+                box.control("faults", queue=queue)
+                box.control("clock", advance_s=20)
             if taken == when_taken and do == "stop":
                 backfill.stop()
 
@@ -224,6 +230,56 @@ def test_a_venue_that_goes_down_costs_what_was_due(box: BoxThread, lake: Storage
     assert sum(each.stored + each.unchanged for each in report.books) >= 4
     assert all(each.missed for each in report.books)
     assert report.exit_code == 0
+
+
+def test_what_was_taken_is_stored_whatever_the_venues_clock_does(
+    box: BoxThread, lake: Storage
+) -> None:
+    """After a minute of outage the clock counts as unknown: commits asked for it and gave up."""
+    began = time.monotonic()
+
+    report = record(lake, box, BRIEF, when_taken=8, do="lose clock")
+
+    assert time.monotonic() - began < 20
+    assert all(each.missed for each in report.books)
+    assert sum(each.stored + each.unchanged for each in report.books) >= 8
+    for each in report.books:
+        rows = stored(lake, each.series)
+        assert each.stored == rows.num_rows > 0
+        assert {row.confirmed_at for row in lake.catalog.coverage(each.series)} == {
+            max(rows["received_at"].to_pylist())
+        }
+
+
+def test_a_writer_that_breaks_ends_a_recording_without_end(box: BoxThread, lake: Storage) -> None:
+    """It went on, kept everything in memory and was completed, with nothing stored any more."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Stored):
+            raise RuntimeError("a listener that is broken")
+
+    async def run() -> None:
+        gates = Gates(asyncio.Semaphore(4), RowGate(1_000), min_free=0)
+        async with Backfill(lake, base_url=box.url, min_free=0) as backfill:
+            plan = await backfill.plan_recording(replace(WANTED, duration=None))
+            recorder = Recorder(
+                *(lake, backfill.venues),
+                gates=gates,
+                owner="test",
+                way_out="",
+                emit=listen,
+                commit_every_s=0.3,
+            )
+            asyncio.get_running_loop().call_later(20, gates.stop.set)
+            await recorder.run(plan)
+
+    with pytest.raises(RuntimeError, match="a listener that is broken"):
+        asyncio.run(run())
+
+    jobs = lake.jobs.list()
+    assert {job.status for job in jobs} == {JobState.FAILED}
+    assert {job.error for job in jobs} == {"a listener that is broken"}
+    assert stored(lake, BTC).num_rows > 0
 
 
 def test_a_run_in_which_nothing_could_be_had_fails_loudly(box: BoxThread, lake: Storage) -> None:
