@@ -163,6 +163,10 @@ class ArchivePass:
         known = self._known.get(file.name)
         if known is None or not self._has_nothing(known):
             return False
+        if self.is_again or known.url not in (None, self.downloader.url(file.path)):
+            # Who wants everything again wants to know this again, too; and what one copy of the
+            # tree lacks another may have.
+            return False
         is_old = known.checked_at > file.promise.end + _SOON
         lasts = _ABSENT_LASTS if is_old else _ABSENT_LASTS_SOON
         return self.storage.clock() < known.checked_at + lasts
@@ -170,7 +174,7 @@ class ArchivePass:
     def _has_nothing(self, known: KnownFile) -> bool:
         """Whether the vendor has no such file, or an empty one, which answers as little."""
         is_empty = known.state is ArchiveState.STORED and not known.rows
-        return known.state is ArchiveState.ABSENT or (is_empty and not self.is_again)
+        return known.state is ArchiveState.ABSENT or is_empty
 
     async def _absent(self, file: RemoteFile) -> None:
         known = KnownFile(

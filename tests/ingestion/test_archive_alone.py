@@ -182,6 +182,34 @@ def test_what_has_no_file_before_the_first_is_no_failure_of_later_runs(
     assert (gap.reason, gap.evidence) == (GapReason.FAILED, "the archive has no such file")
 
 
+def test_what_one_copy_of_the_tree_lacks_is_asked_of_another(
+    market: Path, copy: Storage, box: BoxThread
+) -> None:
+    """An address without its last part has no file at all, which says nothing of the right one."""
+    wrong = asyncio.run(_run(copy, box.url, request()))
+    right = run(copy, box)
+
+    assert [job.state for job in (*wrong.jobs, *right.jobs)] == [
+        JobState.FAILED,
+        JobState.COMPLETED,
+    ]
+    assert markets.assert_equal(market, copy, BITCOIN) == right.rows > 40_000
+
+
+def test_who_wants_everything_again_asks_for_absent_files_too(
+    copy: Storage, box: BoxThread
+) -> None:
+    early = datetime(2023, 11, 1)
+    run(copy, box, start=early)
+    asked = len(box.requests("1m-2023-11"))
+    run(copy, box, start=early)
+    again = len(box.requests("1m-2023-11"))
+    run(copy, box, start=early, refetch=True)
+
+    assert asked == again > 0
+    assert len(box.requests("1m-2023-11")) == 2 * asked
+
+
 def test_what_no_archive_has_is_refused_before_anything_is_asked(
     copy: Storage, box: BoxThread
 ) -> None:

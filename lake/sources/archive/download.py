@@ -6,7 +6,6 @@ A file that is not there is an answer, not an error. It knows no tree and no for
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import aiohttp
 import certifi
@@ -24,12 +23,15 @@ import certifi
 from lake.errors import SourceError, StorageError
 from lake.sources.answers import Retry
 from lake.sources.archive.digests import sha256_of
+from lake.sources.archive.download_notes import note_of, note_path, set_note
 from lake.sources.archive.holds import LOOK_S, Hold, shared
 from lake.sources.errors import http_date_s
 
 _CHUNK = 1 << 20
 # A month of Binance's trades of its largest market is some 10 GB.
 _MOST_BYTES = 64 << 30
+# Whether the disk has room is looked at before a download, and again after so many bytes of it.
+_LOOK_BYTES = 16 << 20
 _MOST_CHECKSUM_BYTES = 4_096
 # No byte for so long is a broken line; a whole month may take its time.
 _SILENCE_S = 60.0
@@ -208,13 +210,13 @@ class Downloader:
         hold = await shared(target)
         if hold is None:
             return None
-        etag, size = _note(target).get("etag"), hold.size
+        etag, size = note_of(target).get("etag"), hold.size
         return Downloaded(target, self.url(path), etag, size, was_there, hold)
 
     async def _continue(self, path: str, target: Path, part: Path, file: BinaryIO) -> bool:
         """Download the rest of *part*; False where the vendor has no such file."""
         have = file.tell()
-        known = _note(part).get("etag")
+        known = note_of(part).get("etag")
         headers = {}
         if have and known:
             headers = {"Range": f"bytes={have}-", "If-Range": known}
@@ -229,12 +231,16 @@ class Downloader:
                 file.truncate(0)
                 have = 0
             etag = response.headers.get("ETag")
-            _set_note(part, {"etag": etag})
-            length = response.content_length
-            if length is not None:
-                self._require_room(length)
+            set_note(part, {"etag": etag})
+            length = response.content_length or 0
+            self._require_room(length)
+            due = have + _LOOK_BYTES
             async for chunk in response.content.iter_chunked(_CHUNK):
                 have += len(chunk)
+                if have > due:
+                    # Others write, too; and who tells no length may never end.
+                    self._require_room(0)
+                    due = have + _LOOK_BYTES
                 if have > _MOST_BYTES:
                     raise SourceError(
                         f"{self.url(path)} is larger than {_MOST_BYTES >> 30} GiB.", retryable=False
@@ -283,8 +289,9 @@ class Downloader:
         self._folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self._folder).free
         if free - length < self._min_free:
+            what = f"A file of {length:,} bytes" if length else "This file, of unknown length,"
             raise StorageError(
-                f"A file of {length:,} bytes would leave less than {self._min_free:,} bytes free "
+                f"{what} would leave less than {self._min_free:,} bytes free "
                 f"(min_free). {free:,} are free at {self._folder}. Make room, and start again."
             )
 
@@ -316,7 +323,7 @@ def remove(found: Downloaded) -> bool:
 
 
 def _remove(target: Path) -> None:
-    for path in (target, target.with_name(f"{target.name}.CHECKSUM"), _note_path(target)):
+    for path in (target, target.with_name(f"{target.name}.CHECKSUM"), note_path(target)):
         path.unlink(missing_ok=True)
     for folder in target.parents:
         try:
@@ -354,13 +361,13 @@ def _finish(part: Path, target: Path, file: BinaryIO, etag: str | None) -> None:
     file.flush()
     os.fsync(file.fileno())
     part.replace(target)
-    _set_note(target, {"etag": etag})
-    _note_path(part).unlink(missing_ok=True)
+    set_note(target, {"etag": etag})
+    note_path(part).unlink(missing_ok=True)
 
 
 def _discard(part: Path) -> None:
     part.unlink()
-    _note_path(part).unlink(missing_ok=True)
+    note_path(part).unlink(missing_ok=True)
 
 
 def _keep_checksum(target: Path, digest: str | None) -> None:
@@ -371,23 +378,6 @@ def _keep_checksum(target: Path, digest: str | None) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
     temporary.replace(target.with_name(f"{target.name}.CHECKSUM"))
-
-
-def _note_path(path: Path) -> Path:
-    return path.with_name(f".{path.name.lstrip('.')}.json")
-
-
-def _note(path: Path) -> dict[str, Any]:
-    """What was noted of a download; nothing where that was torn."""
-    try:
-        told = json.loads(_note_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
-def _set_note(path: Path, told: dict[str, Any]) -> None:
-    _note_path(path).write_text(json.dumps(told), encoding="utf-8")
 
 
 def _is_whole(path: Path, digest: str | None) -> bool:

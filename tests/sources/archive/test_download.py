@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import pytest
 from aiohttp import web
@@ -40,6 +41,7 @@ class Vendor:
     stalls: int | None = None
     given_up: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 200
+    tells_length: bool = True
     asked: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
 
@@ -56,7 +58,8 @@ class Vendor:
         if wanted and request.headers.get("If-Range") == self.etag:
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
         response = web.StreamResponse(status=206 if start else 200, headers={"ETag": self.etag})
-        response.content_length = len(self.body) - start
+        if self.tells_length:
+            response.content_length = len(self.body) - start
         await response.prepare(request)
         if self.cuts:
             await response.write(self.body[start : start + self.cuts.pop(0)])
@@ -331,3 +334,31 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="cannot be made"):
         fetched(Vendor(), tmp_path)
+
+
+def test_a_file_of_unknown_length_stops_before_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of this test has 40 MB, of which 20 are to stay free."""
+    vendor = Vendor(body=bytes(64 << 20), digest=None, tells_length=False)
+
+    def usage(folder: Path) -> _Usage:
+        held = sum(each.stat().st_size for each in Path(folder).rglob("*") if each.is_file())
+        return _Usage(40 << 20, held, (40 << 20) - held)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(StorageError, match=r"unknown length, would leave less .* \(min_free\)"):
+        during(vendor, tmp_path, lambda downloader: _with_room(downloader).fetch(PATH))
+
+    assert sum(each.stat().st_size for each in tmp_path.rglob(".*.part")) < 40 << 20
+
+
+class _Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def _with_room(downloader: Downloader) -> Downloader:
+    downloader._min_free = 20 << 20
+    return downloader
