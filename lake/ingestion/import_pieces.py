@@ -91,6 +91,17 @@ def holds(held: pa.Table, rows: pa.Table) -> bool:
     return bool(held.take(pa.array(place)).select(rows.column_names).equals(rows))
 
 
+def without_held(lot: Lot, held: pa.Table | None) -> Lot:
+    """*lot* without rows whose time is held: what nobody vouches for replaces nothing.
+
+    The last candle of a file that was cut is such a row: it may have been running.
+    """
+    if held is None or not isinstance(lot.rows, pa.Table):
+        return lot
+    is_new = ~np.isin(_moments(lot.rows), _moments(held))
+    return replace(lot, rows=lot.rows.filter(pa.array(is_new)))
+
+
 def newest(tables: Sequence[pa.Table]) -> pa.Table:
     """*tables* as one, ascending; of rows of the same time the last table's stands."""
     rows = pa.concat_tables(tables)

@@ -24,7 +24,7 @@ from lake.errors import InvalidRequest, LeaseLost, SchemaMismatch, SourceError
 from lake.ingestion.events import JobEnded, JobStarted, Stored
 from lake.ingestion.import_ledger import Ledger, size_of
 from lake.ingestion.import_paths import Found
-from lake.ingestion.import_pieces import by_promise, cut, holds, newest
+from lake.ingestion.import_pieces import by_promise, cut, holds, newest, without_held
 from lake.ingestion.import_report import FileOutcome, FileState, ImportEvent, ImportReport
 from lake.ingestion.room import MIN_FREE, require_room
 from lake.sources.archive import (
@@ -208,7 +208,10 @@ class ImportRun:
             changed.update(part.file.path for part in parts if not part.is_held)
         for partition, piece in revised:
             for lot, window in by_promise(piece.lot):
-                if self._commit(partition, [_Piece(piece.file, lot)], files, replace=window):
+                part = lot
+                if not lot.claims:
+                    part = without_held(lot, self.storage.read_partition(partition))
+                if self._commit(partition, [_Piece(piece.file, part)], files, replace=window):
                     changed.add(piece.file.path)
         for file, found, _ in read:
             state = FileState.STORED if file.path in changed else FileState.UNCHANGED

@@ -278,8 +278,7 @@ def test_a_revised_archive_that_is_cut_takes_nothing_away_after_its_end(
 
     assert report.files[0].state is not FileState.REFUSED
     assert storage.catalog.partitions(MINUTES)[0].rows == 31 * 1440
-    revised = [each.ts for each in storage.catalog.revisions(MINUTES)]
-    assert [each for each in revised if each >= MARCH + 20 * DAY] == []
+    assert storage.catalog.revisions(MINUTES) == []
     assert [gap for gap in find_gaps(storage) if gap.range.start.month == 3] == []
 
 
@@ -290,7 +289,8 @@ def test_an_older_copy_of_a_day_takes_nothing_away(storage: Storage, tmp_path: P
     report = bring(storage, cut_off)
 
     assert storage.catalog.partitions(MINUTES)[0].rows == 1440
-    assert report.rows_changed in (599, 600)
+    # Its last candle may have been running: it stands for nothing.
+    assert report.rows_changed == 599
 
 
 def test_days_of_daily_candles_share_the_years_file(storage: Storage, tmp_path: Path) -> None:
