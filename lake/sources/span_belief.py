@@ -199,8 +199,10 @@ class SpanBelief:
     def _content(self, kind: Kind, answer: Answer, question: Question) -> Hashable:
         """What answers must have in common to say the same."""
         _, rows = self._common(answer, question)
-        if answer.is_full and question.token is None and len(answer.rows):
-            # Bounds that differ cut full answers at different rows.
+        is_run = kind is not Kind.CROWDED and question.token is None
+        if answer.is_full and is_run and len(answer.rows):
+            # Bounds that differ cut full answers at different rows, in a slot that is read again.
+            # A crowded one is not: a token goes on after exactly these rows.
             oldest, newest = (floor_us(int(answer.rows.ts[at]), self._grain) for at in (0, -1))
             if self._paging is Paging.FORWARD:
                 rows = rows.between(None, newest)

@@ -342,6 +342,17 @@ def test_a_burst_that_fills_pages_is_read_on_by_token(paging: Paging) -> None:
     assert [row[1] for row in rows_of(pages)] == [*range(30), *range(100, 150)]
 
 
+def test_an_answer_from_farther_on_in_a_burst_is_no_vote_for_where_it_begins() -> None:
+    """Its token goes on behind its own rows, so that those before them would be lost."""
+    rows = [(START_US, 100 + at, None, 1.0, 1.0, 1) for at in range(50)]
+    tape = Tape([*rows, (START_US + SECOND, 200, None, 1.0, 1.0, 1)], Paging.FORWARD, token=True)
+    tape.spoil = lambda given: tape.rows[5:25] if len(tape.asked) == 3 else given
+
+    pages = pages_of(tape, TimeRange(START, START + timedelta(seconds=2)))
+
+    assert [row[1] for row in rows_of(pages)] == [*range(100, 150), 200]
+
+
 def test_runs_read_downwards_are_given_up_when_they_outgrow_memory() -> None:
     """The first span holds far more than may be held: it is halved until it fits."""
     tape = Tape(steady(2_000, every_us=100 * MS), Paging.BACK)
