@@ -10,10 +10,6 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
-# A Ctrl-C that arrives just before the main thread begins to wait does not wake it up: it is
-# noticed when the wait ends. (Seen once in thousands of runs, as a test that hung.)
-_LOOK_EVERY_S = 0.25
-
 
 def run(
     work: Callable[[Callable[[Callable[[], None]], None]], Coroutine[Any, Any, _T]],
@@ -44,11 +40,7 @@ def run(
     interrupts = 0
     while True:
         try:
-            return ended.result(_LOOK_EVERY_S)
-        except TimeoutError:
-            if ended.done():
-                # Its result after all, or a timeout of the work's own.
-                return ended.result()
+            return ended.result()
         except KeyboardInterrupt:
             # Either ours, while waiting, or the work's own.
             if ended.done() or not running:

@@ -78,10 +78,19 @@ def test_nothing_is_fetched_into_a_lake_that_is_only_read(tmp_path: Path) -> Non
     lake.close()
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT as a terminal's program has it: what a shell starts with & begins by ignoring it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt(after_s: float) -> None:
     threading.Timer(after_s, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_once_stops_cleanly() -> None:
     """The work is told, and its answer is still given."""
 
@@ -95,6 +104,7 @@ def test_ctrl_c_once_stops_cleanly() -> None:
     assert run(work) == "stopped cleanly"
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_twice_stops_at_once() -> None:
     async def work(stop_with: Callable[[Callable[[], None]], None]) -> str:
         stop_with(lambda: interrupt(0.05))
