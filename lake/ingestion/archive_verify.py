@@ -11,14 +11,14 @@ import os
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lake.domain.identifiers import Instrument, Series
 from lake.domain.jobs import JobState
-from lake.domain.times import EPOCH
+from lake.domain.times import from_us
 from lake.errors import InvalidRequest, LakeError, SourceError
 from lake.ingestion.import_report import Fetched, FileOutcome, FileState
 from lake.ingestion.imports import import_fetched
@@ -144,7 +144,7 @@ async def mend(storage: Storage, archives: Archives, changed: Sequence[Verdict])
     """
     if not changed:
         return []
-    now = EPOCH + timedelta(seconds=await archives.downloader.date_s(is_first=False))
+    now = from_us(round(await archives.downloader.date_s(is_first=False) * 1_000_000))
     return [Mended(each, await _problem(storage, archives, each, now)) for each in changed]
 
 

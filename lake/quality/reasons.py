@@ -12,7 +12,6 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -92,7 +91,8 @@ def explain_gaps(
 ) -> bool:
     """Look for what explains gaps, if the lake has changed since that was done last.
 
-    An instrument of which a file is damaged keeps the reasons that its own catalog rows give.
+    An instrument of which a file cannot be read keeps the reasons that its own catalog rows give,
+    and is looked at again the next time.
 
     Args:
         storage: The lake; nothing happens where it cannot be written.
@@ -120,15 +120,17 @@ def _explain(storage: Storage, warehouse: Warehouse | None) -> bool:
     started = time.monotonic()
     # DuckDB must see no older catalog than the state says, and its next look the facts.
     storage.expire_snapshot()
+    unread: set[int] = set()
     if not _has_candles(storage):
         facts = []
     elif warehouse is None:
         with Warehouse(storage.root, catalog=storage.snapshot, checks=True) as opened:
-            facts = _facts(storage, opened)
+            facts = _facts(storage, opened, unread)
     else:
-        facts = _facts(storage, warehouse)
+        facts = _facts(storage, warehouse, unread)
         warehouse.look_at()
-    storage.checks.keep_facts(facts, state)
+    # What could not be read may be readable next time, though nothing is committed meanwhile.
+    storage.checks.keep_facts(facts, f"{state} without {sorted(unread)}" if unread else state)
     storage.expire_snapshot()
     storage.checks.note_cost(time.monotonic() - started)
     return True
@@ -155,7 +157,8 @@ def _has_candles(storage: Storage) -> bool:
     return found is not None
 
 
-def _facts(storage: Storage, warehouse: Warehouse) -> list[Fact]:
+def _facts(storage: Storage, warehouse: Warehouse, unread: set[int]) -> list[Fact]:
+    """What is found; the numbers of series that cannot be read are added to *unread*."""
     warehouse.connection.execute(f"set memory_limit = '{MEMORY}'")
     warehouse.look_at()
     holes = warehouse.arrow(_HOLES).to_pylist()
@@ -170,8 +173,10 @@ def _facts(storage: Storage, warehouse: Warehouse) -> list[Fact]:
         except StorageError:
             # One damaged file must not cost the others their reasons.
             for each in batch:
-                with suppress(StorageError):
+                try:
                     facts += _shown_by_rows(warehouse, [each])
+                except StorageError:
+                    unread.update(each.series)
     return facts
 
 

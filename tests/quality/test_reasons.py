@@ -225,12 +225,18 @@ def test_a_damaged_file_costs_only_its_own_instrument_its_reasons(storage: Stora
         store(storage, candle_series(f"{code}.BINANCE", "1h"), hourly, [answered(minutes(0, DAY))])
     [info] = storage.catalog.partitions(ETHER)
     path = storage.parquet / info.partition.path
-    path.write_bytes(path.read_bytes()[:-200])
+    content = path.read_bytes()
+    path.write_bytes(content[:-200])
 
     whole, broken = told(storage, BITCOIN), told(storage, ETHER)
+    path.write_bytes(content)
+    mended = told(storage, ETHER)
 
     assert [reason for _, _, reason in whole] == [GapReason.LOST_BY_SOURCE]
-    assert [reason for _, _, reason in broken] != [GapReason.LOST_BY_SOURCE]
+    # Both lack the same minutes: so much the catalog alone says.
+    assert [reason for _, _, reason in broken] == [GapReason.VENUE_OUTAGE]
+    # Nothing was committed, and yet it is looked at again.
+    assert [reason for _, _, reason in mended] == [GapReason.LOST_BY_SOURCE]
 
 
 def test_many_threads_look_once(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
